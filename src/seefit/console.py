@@ -1,0 +1,65 @@
+"""What a long step says while it works. Everything goes to stderr; bars only on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+
+class Console:
+    """Sentences and progress bars for a person; silent when ``quiet``.
+
+    Args:
+        quiet: Say nothing but warnings.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        if not self.quiet:
+            print(printable(text), file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print one line that also ``quiet`` lets through."""
+        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int, unit: str = "images") -> Iterator[Callable[[int], None]]:
+        """Yield ``advance(n)`` for a step over ``total`` things; show a bar with rate and time left on a terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda n: None
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        started, done = time.monotonic(), 0
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,}/{task.total:,}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
+            task = progress.add_task(label, total=total, rate="")
+
+            def advance(n: int) -> None:
+                nonlocal done
+                done += n
+                rate = done / max(time.monotonic() - started, 1e-9)
+                progress.update(task, advance=n, rate=f"{rate:,.0f} {unit}/s")
+
+            yield advance
+
+
+QUIET = Console(quiet=True)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters escaped, so that a file name can never drive the terminal."""
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c == "\n" or (c.isprintable() or c == " ") else c.encode("unicode_escape").decode() for c in clean)

@@ -1,0 +1,1 @@
+"""Images and labels: the one decoder, the sources, the scan, the split."""

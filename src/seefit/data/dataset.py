@@ -1,0 +1,79 @@
+"""What every source of images becomes: samples with names, labels and, where given, split, group and weight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and what the user said of it.
+
+    Attributes:
+        path: The file to open.
+        name: The path relative to the dataset's root with forward slashes, as shown to the user and written
+            to ``split.csv``.
+        label: The class, or None when the source has no labels (images to predict).
+        split: ``train``, ``val`` or ``test`` when the source gives it.
+        group: Images of one group never stand on two sides of a split.
+        weight: How much the image counts in fitting and in weighted accuracy; at least 0.
+        target: Soft target: one probability per class of the dataset, summing to 1.
+    """
+
+    path: Path
+    name: str
+    label: str | None
+    split: str | None = None
+    group: str | None = None
+    weight: float = 1.0
+    target: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """One file that is left out, with the reason and its size in bytes."""
+
+    name: str
+    reason: str
+    bytes: int
+
+
+@dataclass
+class Dataset:
+    """The samples of one source.
+
+    Attributes:
+        source: What the user named: a folder, file, URL or ``demo:NAME``.
+        root: The folder that sample names are relative to.
+        samples: In natural order of their names.
+        classes: In natural order ("2" before "10").
+        skips: Files left out while listing (missing files, outside links), with reasons.
+        notes: Sentences about what the listing saw: ignored files, loose images, merged rows.
+        given_split: Whether the source itself says which part each image belongs to.
+    """
+
+    source: str
+    root: Path
+    samples: list[Sample]
+    classes: tuple[str, ...]
+    skips: list[Skip] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    given_split: bool = False
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether any sample has a group."""
+        return any(sample.group is not None for sample in self.samples)
+
+
+def counts(samples: Iterable[Sample]) -> dict[str, int]:
+    """Return the number of samples per label."""
+    return dict(Counter(sample.label or "" for sample in samples))

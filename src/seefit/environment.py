@@ -1,0 +1,61 @@
+"""What the environment says: the cache folder, the number of threads, whether hubs may be asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from seefit.errors import ResourceError, UsageError
+
+
+def cache_folder(*parts: str) -> Path:
+    """Return (and create) a folder below the cache folder.
+
+    ``SEEFIT_CACHE`` names the cache folder; without it the user's own cache folder is used
+    (``$XDG_CACHE_HOME/seefit`` or ``~/.cache/seefit`` on Linux).
+
+    Raises:
+        ResourceError: The folder cannot be created.
+    """
+    root = os.environ.get("SEEFIT_CACHE")
+    if not root:
+        import platformdirs
+
+        root = platformdirs.user_cache_dir("seefit", appauthor=False)
+    folder = Path(root, *parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(
+            "Cannot create the cache folder",
+            where=folder,
+            expected="a writable place",
+            got=error.strerror or str(error),
+            hint="Set SEEFIT_CACHE to a folder that you may write to",
+        ) from error
+    return folder
+
+
+def threads() -> int:
+    """Return how many threads seefit may use: ``SEEFIT_THREADS``, else the processors this process may run on.
+
+    Raises:
+        UsageError: ``SEEFIT_THREADS`` is not a positive whole number.
+    """
+    text = os.environ.get("SEEFIT_THREADS")
+    if text is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(
+            "Bad environment variable",
+            where="SEEFIT_THREADS",
+            expected="a whole number of at least 1",
+            got=repr(text),
+            hint="Unset SEEFIT_THREADS or set it to the number of threads",
+        )
+    return int(text)
+
+
+def offline() -> bool:
+    """Return whether ``HF_HUB_OFFLINE`` forbids every look at a model hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "yes", "true"}

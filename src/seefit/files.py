@@ -1,0 +1,96 @@
+"""Writing files so that nothing under its final name is ever partial."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seefit.errors import ResourceError, SeefitError
+
+
+def resource_error(error: OSError, path: Path, needed_bytes: int | None = None) -> SeefitError:
+    """Turn an ``OSError`` of a write into the error that names the file, the need and the free space."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        existing = next((p for p in [path, *path.parents] if p.exists()), Path("/"))
+        free = shutil.disk_usage(existing).free
+        need = f"{needed_bytes:,} bytes of free space" if needed_bytes else "free space"
+        return ResourceError(
+            "The disk is full", where=path, expected=need, got=f"{free:,} bytes free", hint="Free some space and run the same command again"
+        )
+    return ResourceError(
+        "Cannot write",
+        where=path,
+        expected="a place that can be written to",
+        got=error.strerror or str(error),
+        hint="Choose another place with --out, or change the permissions of the folder",
+    )
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its name when the block ends well.
+
+    The file is flushed to disk before the rename, so that after a crash or a full disk the old content or
+    the new is there, never a part.
+
+    Raises:
+        ResourceError: The disk is full or the place cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        size = temporary.stat().st_size if temporary.exists() else None
+        temporary.unlink(missing_ok=True)
+        raise resource_error(error, path, size) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        try:
+            temporary.write_bytes(data)
+        except OSError as error:
+            raise resource_error(error, path, len(data)) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, atomically and with ``\\n`` line ends."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def finite(value: Any) -> Any:
+    """Return ``value`` with every NaN or infinity inside it replaced by ``None``, since JSON has neither."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_json(value: Any) -> str:
+    """Return ``value`` as JSON text: UTF-8, two spaces, no NaN; bytes of odd file names become U+FFFD."""
+    text = json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

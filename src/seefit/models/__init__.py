@@ -1,0 +1,1 @@
+"""Pretrained backbones as feature extractors, their weights, and the table of models."""

@@ -1,0 +1,1 @@
+"""The fast frozen forward, the cache of features, and the head fitted on them."""
