@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 SPLITS = ("train", "val", "test")
 
@@ -72,6 +74,35 @@ class Dataset:
     def has_groups(self) -> bool:
         """Whether any sample has a group."""
         return any(sample.group is not None for sample in self.samples)
+
+    @classmethod
+    def read(cls, source: str | Path, **options: Any) -> Dataset:
+        """Read a folder, CSV, archive, URL or ``demo:NAME``; options as in `seefit.data.sources.read_dataset`."""
+        from seefit.data.sources import read_dataset
+
+        return read_dataset(source, **options)
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Return names in natural order: "2" before "10". The order of the input never matters."""
+    from natsort import natsort_keygen
+
+    key = natsort_keygen()
+    return sorted(names, key=lambda name: (key(name), name))
+
+
+def colliding_classes(classes: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs of class names that differ only by Unicode normalisation or by case.
+
+    Such names look alike to a reader, and are one folder on many file systems.
+    """
+    first: dict[str, str] = {}
+    pairs = []
+    for name in classes:
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        if first.setdefault(folded, name) != name:
+            pairs.append((first[folded], name))
+    return pairs
 
 
 def counts(samples: Iterable[Sample]) -> dict[str, int]:
