@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,14 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 
 def colliding_classes(classes: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs of class names that differ only by Unicode normalisation or by case.
+    """Return pairs of class names that differ only by Unicode normalisation, case or outer spaces.
 
     Such names look alike to a reader, and are one folder on many file systems.
     """
     first: dict[str, str] = {}
     pairs = []
     for name in classes:
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
         if first.setdefault(folded, name) != name:
             pairs.append((first[folded], name))
     return pairs
