@@ -45,11 +45,12 @@ def draw(index: int) -> NDArray[np.uint8]:
     random = np.random.default_rng([2026, index])
     label = index % CLASSES
     scene = Image.fromarray(random.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    rows, columns = np.ogrid[:SIDE, :SIDE]
     angle, frequency = np.pi * (label % 5) / 5 + random.normal(0, 0.08), 0.08 + 0.05 * (label // 5)
-    stripes = np.sin(2 * np.pi * frequency * (rows * np.sin(angle) + columns * np.cos(angle)) + random.uniform(0, 6.28))
-    tint = 30 * np.cos(2 * np.pi * (label / CLASSES + np.arange(3) / 3) + random.normal(0, 0.3))
-    grain = random.normal(0, 6, (SIDE, SIDE, 1)).astype(np.float32)
+    turns = (rows * np.sin(angle) + columns * np.cos(angle)).astype(np.float32) * np.float32(2 * np.pi * frequency)
+    stripes = np.sin(turns + np.float32(random.uniform(0, 2 * np.pi)))
+    tint = (30 * np.cos(2 * np.pi * (label / CLASSES + np.arange(3) / 3) + random.normal(0, 0.3))).astype(np.float32)
+    grain = 6 * random.standard_normal((SIDE, SIDE, 1), dtype=np.float32)
     pixels: NDArray[np.float32] = 0.6 * np.asarray(scene, np.float32) + 40 + 22 * stripes[..., None] + tint + grain
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
