@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+HTML_ROWS = 30  # classes that a notebook shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Skip:
     bytes: int
 
 
-@dataclass
+@dataclass(repr=False)
 class Dataset:
     """The samples of one source.
 
@@ -82,6 +87,58 @@ class Dataset:
         from seefit.data.sources import read_dataset
 
         return read_dataset(source, **options)
+
+    def balance(self) -> dict[str, dict[str, int]]:
+        """Return the number of images per part and class, empty classes too; one part ``all`` without given splits."""
+        parts = [part for part in SPLITS if any(sample.split == part for sample in self.samples)] if self.given_split else ["all"]
+        table = {part: dict.fromkeys(self.classes, 0) for part in parts}
+        for sample in self.samples:
+            table[sample.split if self.given_split and sample.split else "all"][sample.label or ""] += 1
+        return table
+
+    def show_batch(self, n: int = 9, *, seed: int = 0) -> Figure:
+        """Draw a grid of training images with their labels, chosen at random.
+
+        Args:
+            n: How many images, at least 1; 9 gives a grid of 3x3.
+            seed: Another seed gives other images.
+
+        Returns:
+            A matplotlib figure. Images that cannot be decoded are passed over; when the source gives no
+            split, all images count as training images.
+
+        Raises:
+            UsageError: ``n`` is not positive.
+            DataError: No image can be decoded.
+        """
+        from seefit.data.gallery import draw_gallery
+
+        return draw_gallery(self, n, seed=seed)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.source!r}: {self._summary()}>"
+
+    def _summary(self) -> str:
+        facts = [f"{len(self.samples):,} images", f"{len(self.classes):,} classes"]
+        facts += ["given split"] if self.given_split else []
+        facts += [f"{len({sample.group for sample in self.samples} - {None}):,} groups"] if self.has_groups else []
+        facts += [f"{len(self.skips):,} left out"] if self.skips else []
+        return ", ".join(facts)
+
+    def _repr_html_(self) -> str:
+        """Return the class balance as a small table for notebooks; everything the user named is escaped."""
+        table = self.balance()
+        rows = [[name, *(f"{counts[name]:,}" for counts in table.values())] for name in self.classes[:HTML_ROWS]]
+        if len(self.classes) > HTML_ROWS:
+            rows.append([f"… {len(self.classes) - HTML_ROWS:,} more classes", *("" for _ in table)])
+        lines = [("th", ["class", *table]), *(("td", row) for row in rows)]
+        body = "".join(f"<tr>{''.join(f'<{tag}>{html.escape(_clean(cell))}</{tag}>' for cell in row)}</tr>" for tag, row in lines)
+        return f"<p><b>{html.escape(_clean(self.source))}</b>: {self._summary()}</p><table>{body}</table>"
+
+
+def _clean(text: str) -> str:
+    """Return text that any page can hold: bytes of odd file names become U+FFFD."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -22,9 +22,15 @@ from seefit.files import atomic_path
 
 TARGET_PREFIX = "p:"
 _Report = Callable[[int, str, str], None]  # line, what was expected, what is there
-_ALIASES = {"path": ("path", "image", "file_name", "filename"), "label": ("label", "class")}
+_ROLES = {
+    "path": ("path", "image", "file_name", "filename"),
+    "label": ("label", "class"),
+    "split": ("split",),
+    "group": ("group",),
+    "weight": ("weight",),
+}
 _MARKS = re.compile(r"[,;\"\r\n\t]|^[ \ufeff]| $")  # what makes a cell need quotes
-_SUM_TOLERANCE = 0.01  # soft targets are often written with two decimals; within it they are scaled to sum to 1
+_SUM_TOLERANCE = 0.0101  # soft targets are often written with two decimals; within it they are scaled to sum to 1
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -218,18 +224,22 @@ def read_labels(table: Table, *, source: str, root: Path, group_by: str | None =
 
 
 def _columns(table: Table, group_by: str | None) -> _Columns:
-    names = [name if name.startswith(TARGET_PREFIX) else name.strip() for name in table.header]
-    targets = {name[len(TARGET_PREFIX) :]: at for at, name in enumerate(names) if name.startswith(TARGET_PREFIX)}
-    plain = {name.lower(): at for at, name in reversed(list(enumerate(names))) if not name.startswith(TARGET_PREFIX)}
-    roles = {role: plain[alias] for role, aliases in _ALIASES.items() for alias in reversed(aliases) if alias in plain}
-    roles |= {role: plain[role] for role in ("split", "group", "weight") if role in plain}
+    names = [name if name.lower().startswith(TARGET_PREFIX) else name.strip().lower() for name in table.header]
+    at = {name: number for number, name in enumerate(names)}
+    targets = {
+        name[len(TARGET_PREFIX) :]: number for name, number in at.items() if name.startswith(TARGET_PREFIX) and name != TARGET_PREFIX
+    }
+    roles = {role: at[name] for role, aliases in _ROLES.items() for name in reversed(aliases) if name in at}
     if group_by is not None:
         roles.pop("group", None)
         if group_by in table.header:
             roles["group"] = table.header.index(group_by)
-    expected = {"path": "a column path, image, file_name or filename", "label": "a column label or class, or columns p:<class>"}
-    missing = [role for role in expected if role not in roles and not (role == "label" and targets)]
-    raise_all([_bad_table(table.path, expected[role], f"the columns {', '.join(names)}") for role in missing])
+    found = f"the columns {', '.join(table.header)}"
+    wrong = [] if "path" in roles else [("a column path, image, file_name or filename", found)]
+    wrong += [] if "label" in roles or targets else [("a column label or class, or columns p:<class>", found)]
+    meant = {name for aliases in _ROLES.values() for name in aliases} | {TARGET_PREFIX + name for name in targets}
+    wrong += [("one column of each name", f"several called {name}") for name in sorted(meant) if names.count(name) > 1]
+    raise_all([_bad_table(table.path, what, got) for what, got in wrong])
     return _Columns(roles, targets)
 
 
