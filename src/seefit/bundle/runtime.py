@@ -1,0 +1,111 @@
+"""Running the two parts of the one graph with ONNX Runtime in fp32: the reference that every figure comes from."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seefit.environment import threads
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BATCH = 16  # images; beyond it the activations leave the processor's cache and each image gets slower
+AHEAD = 4  # decoded images that wait per worker; bounds the memory
+
+
+def open_session(model: ModelProto | bytes, *, intra_threads: int) -> Any:
+    """Open an ONNX Runtime session on the processor, in fp32, that says nothing but errors.
+
+    Args:
+        model: A model or its serialised bytes.
+        intra_threads: How many threads one run may use.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = intra_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # image sizes differ: an arena would keep the largest buffer for ever
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to the decoder
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+class Reference:
+    """The parts of one graph, ready to run.
+
+    Args:
+        preprocess: From ``image`` to ``pixels``.
+        network: From ``pixels`` to its outputs.
+    """
+
+    name = "onnxruntime-fp32"
+    batch = BATCH
+
+    def __init__(self, preprocess: ModelProto, network: ModelProto) -> None:
+        self._preprocess = open_session(preprocess, intra_threads=1)  # images run beside each other instead
+        self._network = open_session(network, intra_threads=threads())
+
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Preprocess one image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (3, S, S) float32, normalised.
+        """
+        pixels: NDArray[np.float32] = self._preprocess.run(["pixels"], {"image": image[np.newaxis]})[0][0]
+        return pixels
+
+    def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Run the network on a batch (N, 3, S, S) and return the named outputs."""
+        found: list[NDArray[np.float32]] = self._network.run(list(outputs), {"pixels": pixels})
+        return found
+
+    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of each batch, in order."""
+        for batch in batches:
+            yield self.run(batch, ["features"])[0]
+
+
+def ordered_map(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int = AHEAD) -> Iterator[R]:
+    """Apply a function in threads and yield the results in the order of the items.
+
+    At most ``workers * (ahead + 1)`` items are under way or waiting, so that memory does not grow with the
+    number of items. Stops its threads when the consumer stops.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="seefit") as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= workers * (ahead + 1):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of ``size`` items; the last may be shorter."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,259 @@
+"""Pretrained networks as feature extractors: any timm model by name, turned into ONNX once and kept.
+
+The only importer of timm. Once a backbone is kept, nothing here needs torch: its description is JSON and
+its network ONNX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seefit.console import QUIET, Console
+from seefit.environment import cache_folder
+from seefit.errors import UsageError, unknown_name
+from seefit.files import atomic_path, sha256_file, to_json, write_text
+from seefit.models.weights import Weights, find_weights, no_weights, read_weights
+from seefit.models.zoo import resolve
+
+if TYPE_CHECKING:
+    import torch
+
+CONVERTER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One output of a backbone.
+
+    Attributes:
+        name: timm's name of the module (``blocks.4``), ``final`` for the last map before pooling,
+            ``pooled`` for the backbone's own pooled output.
+        channels: The number of channels.
+        side: Height and width of the map at the backbone's image size; 0 for ``pooled``.
+    """
+
+    name: str
+    channels: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network as a file, with what its own data config says of its input.
+
+    Attributes:
+        name: timm's name.
+        image_size: Side of the square input in pixels.
+        mean: Per channel, of RGB in [0, 1].
+        std: Per channel, of RGB in [0, 1].
+        stages: Every output, from the lowest to ``pooled``.
+        weights: Identity of the weights: a sha256, or hub name and timm version.
+        onnx: The network: ``pixels`` (N, 3, S, S) float32 in, one output per stage.
+        sha256: Of the ONNX file.
+    """
+
+    name: str
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    stages: tuple[Stage, ...]
+    weights: str
+    onnx: Path
+    sha256: str
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage of that name."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        unknown_name(f"stage of {self.name}", name, [stage.name for stage in self.stages])
+
+
+def load_backbone(name: str, image_size: int | None = None, *, console: Console = QUIET) -> Backbone:
+    """Return a backbone from the cache folder, converting it first when it is not there.
+
+    Args:
+        name: A timm name, or one of seefit's short names (``lite0``).
+        image_size: Side of the input in pixels; None for what the backbone's own data config says.
+        console: Where to say that a conversion runs.
+
+    Raises:
+        UsageError: The name is unknown, or the size is too small for the network.
+        ResourceError: No weights on this machine and no network.
+        ArtefactError: A local weight file is damaged or of another model.
+    """
+    name = resolve(name)
+    if image_size is not None and not 32 <= image_size <= 2048:
+        raise UsageError(
+            "Bad image size", where="--image-size", expected="32 to 2048 pixels", got=str(image_size), hint="Leave out --image-size to use the backbone's own"
+        )
+    weights = _weights_or_reason(name)
+    key = json.dumps([name, image_size, weights.identity, CONVERTER_VERSION, version("timm"), version("torch")])
+    stem = f"{name.replace('/', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    folder = cache_folder("backbones")
+    kept = _kept(folder / f"{stem}.json")
+    if kept is not None:
+        return kept
+    console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
+    return _convert(name, image_size, weights, folder / f"{stem}.onnx")
+
+
+def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:
+    """Create a timm model in evaluation mode, with the given pretrained weights or without any.
+
+    Raises:
+        UsageError: timm does not know the name.
+        ResourceError: The weights are on the hub and it cannot be reached.
+    """
+    import timm
+
+    if not timm.is_model(name.split(".")[0].removeprefix("hf_hub:").removeprefix("timm/")):
+        unknown_name("backbone", name, timm.list_models())
+    size = {"img_size": image_size} if image_size and _takes_size(name) else {}
+    if weights is None or weights.file is not None:
+        model: torch.nn.Module = timm.create_model(name, pretrained=False, **size)
+        if weights is not None:
+            model.load_state_dict(read_weights(name, weights, model.state_dict()))
+        return model.eval()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            model = timm.create_model(name, pretrained=True, **size)
+    except (OSError, RuntimeError, ValueError) as error:  # what timm and its hub client raise without network or weights
+        raise no_weights(name, f"the hub did not answer ({type(error).__name__})") from error
+    return model.eval()
+
+
+def tower(backbone: Backbone) -> torch.nn.Module:
+    """Return a kept backbone as a torch module from pixels (N, 3, S, S) to one output per stage, as its ONNX file has them."""
+    import torch
+
+    model = create(backbone.name, find_weights(backbone.name), image_size=backbone.image_size)
+    return _tower(model, torch.zeros(2, 3, backbone.image_size, backbone.image_size))[0]
+
+
+def _weights_or_reason(name: str) -> Weights:
+    """Find weights; a name that nobody knows is told apart from one whose weights are missing."""
+    try:
+        return find_weights(name)
+    except Exception:
+        import timm
+
+        if not timm.is_model(name.split(".")[0]):
+            unknown_name("backbone", name, timm.list_models())
+        raise
+
+
+def _takes_size(name: str) -> bool:
+    import timm
+
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return bool(config and config.fixed_input_size)
+
+
+def _kept(description: Path) -> Backbone | None:
+    """Return the kept backbone when its description and network are whole."""
+    try:
+        about: dict[str, Any] = json.loads(description.read_text())
+        network = description.with_suffix(".onnx")
+        if sha256_file(network) != about["sha256"]:
+            return None
+        stages = tuple(Stage(**stage) for stage in about.pop("stages"))
+        return Backbone(**{**about, "mean": tuple(about["mean"]), "std": tuple(about["std"])}, stages=stages, onnx=network)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _convert(name: str, image_size: int | None, weights: Weights, target: Path) -> Backbone:
+    import torch
+
+    model = create(name, weights, image_size=image_size)
+    config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    size = image_size or int(config["input_size"][-1])
+    probe = torch.zeros(2, 3, size, size)
+    tower, stages = _tower(model, probe)
+    with atomic_path(target) as temporary:
+        _export(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
+    mean, std = (tuple(float(v) for v in config[key]) for key in ("mean", "std"))
+    about = Backbone(name, size, mean, std, stages, weights.identity, target, sha256_file(target))  # type: ignore[arg-type]
+    record = {key: value for key, value in asdict(about).items() if key != "onnx"}
+    write_text(target.with_suffix(".json"), to_json(record))
+    return about
+
+
+def _tower(model: Any, probe: torch.Tensor) -> tuple[torch.nn.Module, tuple[Stage, ...]]:
+    """Wrap a timm model so that it returns every stage's map, the last map where it is another, and its own pooling."""
+    import torch
+
+    class Tower(torch.nn.Module):
+        def __init__(self, last_map: bool) -> None:
+            super().__init__()
+            self.model, self.last_map = model, last_map
+
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            last, maps = self.model.forward_intermediates(pixels, output_fmt="NCHW")
+            final = [_channels_first(last, self.model)] if self.last_map else []
+            return (*maps, *final, self.model.forward_head(last, pre_logits=True))
+
+    with torch.no_grad():
+        last, maps = model.forward_intermediates(probe, output_fmt="NCHW")
+        tower = Tower(last.dim() == 4 and not torch.equal(_channels_first(last, model), maps[-1])).eval()
+        outputs = tower(probe)
+    names = [info["module"] for info in model.feature_info][: len(maps)] + ["final"] * tower.last_map + ["pooled"]
+    stages = [Stage(n, int(o.shape[1]), int(o.shape[2]) if o.dim() == 4 else 0) for n, o in zip(names, outputs, strict=True)]
+    return tower, tuple(stages)
+
+
+def _channels_first(x: torch.Tensor, model: Any) -> torch.Tensor:
+    """Return a map as (N, C, H, W); Swin and its like keep channels last."""
+    return x.permute(0, 3, 1, 2) if getattr(model, "output_fmt", "NCHW") == "NHWC" else x
+
+
+def _export(module: torch.nn.Module, probe: torch.Tensor, inputs: list[str], outputs: list[str], path: Path) -> None:
+    """Write a module as ONNX with a free batch size ``N`` and all weights inside the file."""
+    import onnx
+    import torch
+
+    with _silent():
+        program = torch.onnx.export(
+            module,
+            (probe,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            input_names=inputs,
+            output_names=outputs,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    proto = program.model_proto
+    free = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == free:
+                dim.dim_param = "N"
+    onnx.save(proto, path)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the exporter's own chatter and deprecation warnings off the user's console."""
+    import logging
+
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

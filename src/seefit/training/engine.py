@@ -1,0 +1,215 @@
+"""The fast frozen forward: one small interface, three engines, chosen by the device.
+
+Decoding, resizing and batching run beside the network; memory is bounded; features come in the order of the
+images. ``preprocess`` always runs in fp32 by ONNX Runtime, an engine gets only ``network``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seefit.bundle.runtime import Reference, in_batches, ordered_map
+from seefit.data.dataset import Sample
+from seefit.data.image import decode_with_info, read_file
+from seefit.environment import threads
+from seefit.errors import ResourceError, RunError, UsageError
+from seefit.models.backbone import Backbone
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class Engine(Protocol):
+    """What computes features from preprocessed batches."""
+
+    name: str
+    batch: int
+
+    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield (N, D) float32 features for each (N, 3, S, S) batch, in order."""
+        ...
+
+
+class OpenVinoEngine:
+    """OpenVINO on the processor, asynchronous, in bf16 where the processor computes in it.
+
+    Args:
+        network: From ``pixels`` to ``features``.
+        size: Side of the input in pixels.
+    """
+
+    batch = 8
+
+    def __init__(self, network: ModelProto, size: int) -> None:
+        core = _openvino().Core()
+        self.name = "openvino-bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "openvino-fp32"
+        model = core.read_model(network.SerializeToString())
+        model.reshape([self.batch, 3, size, size])
+        self._streams = max(1, threads())
+        compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "bf16" if self.name.endswith("bf16") else "f32",
+                "NUM_STREAMS": str(self._streams),
+                "INFERENCE_NUM_THREADS": str(threads()),
+            },
+        )
+        self._requests = [compiled.create_infer_request() for _ in range(self._streams)]
+
+    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of each batch, in order; one request per stream is under way."""
+        under_way: deque[tuple[Any, int]] = deque()
+        for number, batch in enumerate(batches):
+            if len(under_way) == self._streams:
+                yield self._result(*under_way.popleft())
+            request = self._requests[number % self._streams]
+            request.start_async({0: self._full(batch)})
+            under_way.append((request, len(batch)))
+        while under_way:
+            yield self._result(*under_way.popleft())
+
+    def _full(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fill the last batch with zeros: the network is compiled for one batch size."""
+        missing = self.batch - len(batch)
+        return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)]) if missing else batch
+
+    @staticmethod
+    def _result(request: Any, count: int) -> NDArray[np.float32]:
+        request.wait()
+        return np.array(request.get_output_tensor(0).data[:count])
+
+
+class TorchEngine:
+    """Torch on a GPU (half precision) or, for tests, on the processor (fp32).
+
+    Args:
+        backbone: The frozen network; its weights are read again from where they came.
+        parts: Names of stages, as in `seefit.bundle.graph.features_model`.
+        device: ``cuda`` or ``cpu``.
+    """
+
+    batch = 64
+
+    def __init__(self, backbone: Backbone, parts: Sequence[str], device: str) -> None:
+        import torch
+
+        from seefit.models.backbone import tower
+
+        self._torch, self._device, self._parts = torch, device, list(parts)
+        self._dtype = torch.float16 if device == "cuda" else torch.float32
+        self._names = [stage.name for stage in backbone.stages]
+        self._tower = tower(backbone).to(device=device, dtype=self._dtype, memory_format=torch.channels_last)
+        self.name = f"torch-{device}-{'fp16' if device == 'cuda' else 'fp32'}"
+
+    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of each batch, in order."""
+        torch = self._torch
+        for batch in batches:
+            with torch.inference_mode():
+                outputs = dict(zip(self._names, self._tower(torch.from_numpy(batch).to(self._device, self._dtype)), strict=True))
+                pieces: list[Any] = []
+                for part in self._parts:
+                    value = outputs[part].float()
+                    pieces.extend([value.mean((2, 3)), value.amax((2, 3))] if value.dim() == 4 else [value])
+                yield torch.cat(pieces, 1).cpu().numpy()
+
+
+def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, reference: Reference, device: str) -> Engine:
+    """Choose the engine for a device: torch on a GPU, else OpenVINO where it is installed, else the reference.
+
+    Args:
+        backbone: The frozen network.
+        parts: Names of stages.
+        network: From ``pixels`` to ``features``.
+        reference: ONNX Runtime in fp32, already open.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: An unknown device.
+        ResourceError: ``cuda`` was asked for and there is none.
+    """
+    if device not in DEVICES:
+        raise UsageError("Unknown device", where="--device", expected=", ".join(DEVICES), got=repr(device), hint="Leave out --device")
+    if device == "cuda" or (device == "auto" and _has_gpu()):
+        if not _has_gpu():
+            raise ResourceError(
+                "No GPU", where="--device cuda", expected="a CUDA device that torch sees", got="none", hint="Use --device cpu or --device auto"
+            )
+        return TorchEngine(backbone, parts, "cuda")
+    try:
+        return OpenVinoEngine(network, backbone.image_size)
+    except ImportError:
+        return reference
+
+
+def read_pixels(sample: Sample, sha256: str, reference: Reference, max_pixels: int) -> NDArray[np.float32]:
+    """Read, check, decode and preprocess one image that the scan has seen.
+
+    Raises:
+        RunError: The file changed since it was scanned.
+    """
+    import hashlib
+
+    data = read_file(sample.path)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise RunError(
+            "An image changed while seefit was working",
+            where=sample.name,
+            expected=f"the content with sha256 {sha256[:16]}…",
+            got=f"{found[:16]}…",
+            hint="Start the command again when nothing writes to the images",
+        )
+    return reference.pixels(decode_with_info(data, max_pixels=max_pixels).pixels)
+
+
+def frozen_forward(
+    samples: Sequence[Sample], sha256: Sequence[str], reference: Reference, engine: Engine, *, max_pixels: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the features of images batch by batch, in order.
+
+    Args:
+        samples: The images.
+        sha256: What the content of each must be.
+        reference: Gives ``preprocess``.
+        engine: Gives ``network``.
+        max_pixels: As in `seefit.data.image.decode`.
+
+    Yields:
+        (n, D) float32, n at most the engine's batch size.
+    """
+
+    def pixels(i: int) -> NDArray[np.float32]:
+        return read_pixels(samples[i], sha256[i], reference, max_pixels)
+
+    ready = ordered_map(pixels, range(len(samples)), workers=threads(), ahead=max(4, engine.batch // threads()))
+    yield from engine.forward(np.stack(batch) for batch in in_batches(ready, engine.batch))
+
+
+def _openvino() -> Any:
+    """Import OpenVINO without its telemetry: it falls back to a stub when the telemetry package cannot be imported."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _has_gpu() -> bool:
+    """Whether torch sees a CUDA device; asked of the driver first, since importing torch takes seconds."""
+    from pathlib import Path
+
+    if not Path("/proc/driver/nvidia").exists() and not os.environ.get("CUDA_VISIBLE_DEVICES") and os.name == "posix":
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,227 @@
+"""The head: multinomial logistic regression on features, its strength chosen by cross-validation along a path.
+
+Strengths go from strong to weak; every fit starts from the one before, and the path ends when the folds' loss
+has risen twice in a row. The head that comes out is one matrix and one bias on raw features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seefit.console import QUIET, Console
+from seefit.data.split import k_folds
+from seefit.training.solver import Double, Float, Rotation, Rows, Standardised, cross_entropy, minimise
+
+Index = NDArray[np.intp]
+Fold = tuple[Index, Index]
+Balance = Literal["none", "balanced", "prior"]
+BALANCES: tuple[Balance, ...] = ("none", "balanced", "prior")
+
+STRENGTHS = tuple(float(10.0**e) for e in np.arange(2, -4.1, -0.5))  # per 1,000 columns and 1,000 rows
+FOLDS = 5
+PATIENCE = 2  # strengths in a row that must do worse before the path ends
+MAX_PATH_ROWS = 10_000  # beyond it the strength is chosen on a stratified sample of the rows, with one fold held out
+TOLERANCE_PATH = 1e-5
+TOLERANCE_FINAL = 1e-7
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """One strength along the path and what the folds say of it: loss in nats, its standard error, balanced accuracy."""
+
+    strength: float
+    nll: float
+    nll_se: float
+    balanced_accuracy: float
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head, ready for the graph.
+
+    Attributes:
+        weight: (C, D) float32 on raw features.
+        bias: (C,) float32.
+        method: ``logistic`` or ``nearest-mean``.
+        strength: Of the ridge penalty on standardised features; 0 for ``nearest-mean``.
+        path: What cross-validation saw, from strong to weak; empty for ``nearest-mean``.
+        fold_rows: Rows of the training part that have out-of-fold logits, ascending.
+        fold_logits: (len(fold_rows), C) out-of-fold logits at the chosen strength.
+        folds: How many folds were scored.
+    """
+
+    weight: Float
+    bias: Float
+    method: str
+    strength: float
+    path: tuple[PathPoint, ...] = ()
+    fold_rows: Index = field(default_factory=lambda: np.empty(0, np.intp))
+    fold_logits: Float = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    folds: int = 0
+
+    def logits(self, features: Float) -> Float:
+        """Return (N, C) logits, before temperature, of (N, D) features."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_head(
+    features: Float,
+    targets: Float,
+    *,
+    weights: Double | None = None,
+    units: NDArray[np.int64] | None = None,
+    balance: Balance = "none",
+    seed: int = 0,
+    console: Console = QUIET,
+) -> Head:
+    """Fit the head on the training part.
+
+    Args:
+        features: (N, D) float32.
+        targets: (N, C) float32, one-hot or soft; rows sum to 1.
+        weights: (N,) sample weights, at least 0; ones when None.
+        units: (N,) images with one number stay in one fold; each alone when None.
+        balance: ``balanced`` weighs classes inversely to their share; ``prior`` fits as it is and then shifts
+            the logits to equal shares (logit adjustment, Menon et al. 2021, section 4.1); ``none`` does neither.
+        seed: Of the folds.
+        console: Where to show progress.
+
+    Returns:
+        The head: logistic regression, or nearest-mean (Mensink et al. 2013) where most classes are too small
+        to be cross-validated.
+    """
+    labels = targets.argmax(1)
+    rows_count = len(labels)
+    weights = np.ones(rows_count) if weights is None else np.asarray(weights, np.float64)
+    if not weights.sum() > 0:
+        weights = np.ones(rows_count)
+    if balance == "balanced":
+        weights = weights / np.maximum(class_shares(targets, weights), 1e-12)[labels]
+    scale = Standardised.of(features)
+    folds = make_folds(labels, np.arange(rows_count) if units is None else units, seed)
+    if folds:
+        head = _logistic(features, targets, weights, scale, folds, seed, console)
+    else:
+        head = _nearest_mean(features, labels, targets.shape[1], weights, scale)
+    return _without_prior(head, class_shares(targets, weights)) if balance == "prior" else head
+
+
+def class_shares(targets: Float, weights: Double) -> Double:
+    """Return the (C,) weighted share of each class."""
+    mass = weights @ targets
+    return np.asarray(mass / mass.sum(), np.float64)
+
+
+def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]:
+    """Return stratified folds that never tear a unit, or none where most classes have a single unit.
+
+    Classes with a single unit cannot be held out: they stay in every fold's training side.
+    """
+    pairs = np.unique(np.stack([labels, units]), axis=1)[0]
+    sizes = np.bincount(pairs, minlength=int(labels.max()) + 1)
+    present = sizes[sizes > 0]
+    if len(present) < 2 or np.median(present) < 2:
+        return []
+    rows = np.flatnonzero(sizes[labels] >= 2)
+    single = np.flatnonzero(sizes[labels] < 2)
+    k = min(FOLDS, int(sizes[sizes >= 2].min()))
+    inner = k_folds(labels[rows], units[rows], k=k, seed=seed)
+    return [(np.sort(np.concatenate([rows[train], single])), np.sort(rows[test])) for train, test in inner]
+
+
+def _logistic(features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console) -> Head:
+    strengths = [s * features.shape[1] / len(features) for s in STRENGTHS]
+    if len(features) <= MAX_PATH_ROWS:
+        standardised = scale.apply(features)
+        rotation = Rotation.of(standardised) if len(features) < features.shape[1] else None
+        ready = standardised if rotation is None else rotation.rows
+        path, logits = _walk_path(ready, targets, weights, strengths, folds, console)
+        final, total = Rows(ready), 1.0
+    else:
+        sample, folds = _sample_fold(targets.argmax(1), folds[0], seed)
+        total = len(sample) / len(features)  # the best strength falls with the number of rows as 1/n
+        path, logits = _walk_path(
+            scale.apply(features[sample]), targets[sample], weights[sample], [s / total for s in strengths], folds, console
+        )
+        folds = [(sample[train], sample[test]) for train, test in folds]
+        rotation, final = None, Rows(features, scale)
+    best = int(np.argmin([point.nll for point in path]))
+    strength = path[best].strength * total
+    start = np.zeros((final.array.shape[1] + 1, targets.shape[1]))
+    solution = minimise(final, targets, weights, strength, start, tolerance=TOLERANCE_FINAL)
+    weight, bias = scale.raw(solution[:-1] if rotation is None else rotation.back(solution[:-1]), solution[-1])
+    rows = np.concatenate([test for _, test in folds])
+    order = np.argsort(rows)
+    return Head(weight, bias, "logistic", strength, tuple(path), rows[order], logits[best][order], len(folds))
+
+
+def _walk_path(
+    rows: Float, targets: Float, weights: Double, strengths: Sequence[float], folds: list[Fold], console: Console
+) -> tuple[list[PathPoint], list[Float]]:
+    """Fit every fold at each strength, strong to weak; return what was seen and the out-of-fold logits of each strength."""
+    solutions = [np.zeros((rows.shape[1] + 1, targets.shape[1])) for _ in folds]
+    sides = [Rows(rows[train]) for train, _ in folds]
+    truth = np.concatenate([targets[test].argmax(1) for _, test in folds])
+    path: list[PathPoint] = []
+    logits: list[Float] = []
+    with console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance:
+        for strength in strengths:
+            out: list[Float] = []
+            losses: list[float] = []
+            for i, (train, test) in enumerate(folds):
+                solutions[i] = minimise(sides[i], targets[train], weights[train], strength, solutions[i], tolerance=TOLERANCE_PATH)
+                out.append(rows[test] @ solutions[i][:-1].astype(np.float32) + solutions[i][-1].astype(np.float32))
+                losses.append(cross_entropy(out[-1], targets[test], weights[test]))
+                advance(1)
+            logits.append(np.concatenate(out))
+            se = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
+            path.append(PathPoint(strength, float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)))
+            if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
+                break
+    return path, logits
+
+
+def _sample_fold(labels: Index, fold: Fold, seed: int) -> tuple[Index, list[Fold]]:
+    """Draw `MAX_PATH_ROWS` rows of one fold, keeping its sides and, by stratified drawing, its class shares."""
+    rng = np.random.default_rng(seed)
+    taken = []
+    for side in fold:
+        count = int(round(MAX_PATH_ROWS * len(side) / len(labels)))
+        by_class = np.lexsort((rng.random(len(side)), labels[side]))
+        taken.append(np.sort(side[by_class[np.linspace(0, len(side) - 1, count).astype(np.intp)]]))
+    train, test = taken
+    return np.concatenate(taken), [(np.arange(len(train)), np.arange(len(train), len(train) + len(test)))]
+
+
+def _nearest_mean(features: Float, labels: Index, classes: int, weights: Double, scale: Standardised) -> Head:
+    """Fit class means of standardised features; minus half the squared distance is linear in the features.
+
+    The logits are divided by the mean squared distance of a mean from the centre, so that one temperature can
+    calibrate them whatever the number of features.
+    """
+    standardised = scale.apply(features)
+    sums = np.zeros((classes, features.shape[1]), np.float32)
+    np.add.at(sums, labels, standardised * weights.astype(np.float32)[:, None])
+    means = sums / np.maximum(np.bincount(labels, weights, classes), 1e-12).astype(np.float32)[:, None]
+    norms = (means.astype(np.float64) ** 2).sum(1)
+    spread = max(float(norms.mean()), 1e-12)
+    weight, bias = scale.raw(means.T.astype(np.float64) / spread, -norms / 2 / spread)
+    return Head(weight, bias, "nearest-mean", 0.0)
+
+
+def _without_prior(head: Head, shares: Double) -> Head:
+    """Shift the logits to equal class shares: subtract the logarithm of the training shares."""
+    shift = np.log(np.maximum(shares, 1e-12)).astype(np.float32)
+    logits = head.fold_logits - shift if head.fold_logits.size else head.fold_logits
+    return Head(head.weight, head.bias - shift, head.method, head.strength, head.path, head.fold_rows, logits, head.folds)
+
+
+def _balanced_accuracy(predicted: Index, truth: Index) -> float:
+    present, counts = np.unique(truth, return_counts=True)
+    hits = np.bincount(truth, predicted == truth)[present]
+    return float(np.mean(hits / counts))

@@ -1,0 +1,143 @@
+"""The convex problem behind the head: weighted multinomial logistic regression with a ridge penalty, by L-BFGS.
+
+    minimise over W, b:   sum_i w_i CE(t_i, softmax(z_i W + b)) / sum_i w_i  +  strength / 2 · |W|²
+
+z_i are standardised rows, t_i one-hot or soft targets. When there are fewer rows n than columns D the rows are
+first rotated exactly into n columns: Z Zᵀ = L Lᵀ, so Z = L Qᵀ with orthonormal Q, and a ridge penalty does not see
+a rotation. The minimum is that of scikit-learn's ``LogisticRegression(C = 1 / (strength · sum_i w_i))``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Double = NDArray[np.float64]
+
+MEMORY = 10  # corrections that L-BFGS keeps
+MAX_ITERATIONS = 500
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Mean and spread of each feature; a constant feature is left out by a zero factor."""
+
+    mean: Float
+    factor: Float
+
+    @classmethod
+    def of(cls, features: Float) -> Standardised:
+        """Measure the columns of (N, D) features, a block of rows at a time in float64."""
+        total = np.zeros(features.shape[1])
+        squares = np.zeros(features.shape[1])
+        for start in range(0, len(features), 4096):
+            block = features[start : start + 4096].astype(np.float64)
+            total += block.sum(0)
+            squares += (block * block).sum(0)
+        mean = total / len(features)
+        variance = np.maximum(squares / len(features) - mean**2, 0)
+        usable = variance > 1e-10 * (1 + mean**2)
+        factor = np.where(usable, 1 / np.sqrt(np.where(usable, variance, 1)), 0)
+        return cls(mean.astype(np.float32), factor.astype(np.float32))
+
+    def apply(self, features: Float) -> Float:
+        """Return standardised features."""
+        scaled = features - self.mean
+        scaled *= self.factor
+        return scaled
+
+    def raw(self, weight: Double, bias: Double) -> tuple[Float, Float]:
+        """Turn (D, C) weights and (C,) bias for standardised features into (C, D) and (C,) for raw ones."""
+        raw = (weight * self.factor[:, None]).T
+        return np.ascontiguousarray(raw, np.float32), (bias - raw @ self.mean.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The exact rotation of n standardised rows in D > n columns into n columns."""
+
+    rows: Float  # (n, n): what to fit on
+    _standardised: Float
+    _triangle: Double
+
+    @classmethod
+    def of(cls, standardised: Float) -> Rotation:
+        """Rotate (n, D) rows. Equal rows would make the product singular: a millionth of its mean is added."""
+        gram = (standardised @ standardised.T).astype(np.float64)
+        gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) / len(gram) + 1e-12
+        triangle = np.linalg.cholesky(gram)
+        return cls(triangle.astype(np.float32), standardised, triangle)
+
+    def back(self, weight: Double) -> Double:
+        """Return the (D, C) weights that act on standardised rows as (n, C) ``weight`` acts on rotated ones."""
+        from scipy.linalg import solve_triangular
+
+        dual = solve_triangular(self._triangle, weight, lower=True, trans="T")
+        return (self._standardised.T @ dual.astype(np.float32)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to fit on: ready ones, or raw ones that are standardised inside the products and never copied."""
+
+    array: Float
+    scale: Standardised | None = None
+
+    def times(self, weight: Float) -> Float:
+        """Return rows · weight, (n, C)."""
+        if self.scale is None:
+            return self.array @ weight
+        scaled = weight * self.scale.factor[:, None]
+        return self.array @ scaled - self.scale.mean @ scaled
+
+    def transposed_times(self, residual: Float) -> Float:
+        """Return rowsᵀ · residual, (D, C)."""
+        product = self.array.T @ residual
+        if self.scale is None:
+            return product
+        return (product - np.outer(self.scale.mean, residual.sum(0))) * self.scale.factor[:, None]
+
+
+def minimise(rows: Rows, targets: Float, weights: Double, strength: float, start: Double, *, tolerance: float) -> Double:
+    """Return the (D + 1, C) solution: weights on the rows and, last, the bias.
+
+    Args:
+        rows: (n, D).
+        targets: (n, C), rows summing to 1.
+        weights: (n,), at least 0, not all 0.
+        strength: Of the penalty, above 0.
+        start: (D + 1, C) to start from.
+        tolerance: Relative decrease of the objective at which to stop.
+    """
+    from scipy.optimize import minimize
+
+    share = (weights / weights.sum()).astype(np.float32)[:, None]
+
+    def objective(flat: Double) -> tuple[float, Double]:
+        solution = flat.reshape(start.shape).astype(np.float32)
+        weight = solution[:-1]
+        logits = rows.times(weight) + solution[-1]
+        log_probabilities = log_softmax(logits)
+        residual = (np.exp(log_probabilities) - targets) * share
+        gradient = np.vstack([rows.transposed_times(residual) + strength * weight, residual.sum(0)])
+        penalty = 0.5 * strength * float(np.vdot(weight, weight))
+        return penalty - float(np.sum(share * targets * log_probabilities, dtype=np.float64)), gradient.ravel().astype(np.float64)
+
+    options = {"maxiter": MAX_ITERATIONS, "maxcor": MEMORY, "ftol": tolerance, "gtol": 1e-6}
+    found = minimize(objective, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(found.x, np.float64).reshape(start.shape)
+
+
+def log_softmax(logits: Float) -> Float:
+    """Return the logarithm of the softmax over the last axis, stable for any logits."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def cross_entropy(logits: Float, targets: Float, weights: Double) -> float:
+    """Return the weighted mean of CE(targets, softmax(logits)) in nats."""
+    losses = -(targets * log_softmax(logits)).sum(1, dtype=np.float64)
+    return float(np.average(losses, weights=weights)) if weights.sum() > 0 else float(np.mean(losses))
