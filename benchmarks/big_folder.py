@@ -198,7 +198,7 @@ def main() -> None:
     few, many = rows[0], rows[-1]
     further = many["images"] - few["images"]
     growth = (many["train_own_peak_mb"] - few["train_own_peak_mb"]) * MIB / further if further else None
-    print(json.dumps({"cores": threads(), "sizes": rows, "growth_bytes_per_image": growth and round(growth)}))
+    print(json.dumps({"cores": threads(), "sizes": rows, "growth_bytes_per_image": None if growth is None else round(growth)}))
 
 
 if __name__ == "__main__":

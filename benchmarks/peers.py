@@ -74,7 +74,7 @@ def elpv_rows(seed: int, images: int | None) -> tuple[Path, list[Row]]:
     root = Path(elpv_dataset.__file__).parent / "data"
     lines = [line.split() for line in (root / "labels.csv").read_text().splitlines()]
     if images is not None:
-        lines, _ = train_test_split(lines, train_size=images, stratify=[line[1] for line in lines], random_state=0)
+        lines, _ = train_test_split(lines, train_size=images, stratify=[line[1] + line[2] for line in lines], random_state=0)
     # The split of StratifiedShuffleSplit(n_splits=1, test_size=0.25, random_state=seed) on p x type.
     train, test = train_test_split(lines, test_size=0.25, stratify=[line[1] + line[2] for line in lines], random_state=seed)
     parts = {"train": train, "test": test}
@@ -364,7 +364,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["seefit", "tutorial", "fastai"])
     parser.add_argument("--epochs", type=int, default=4, help="of each peer (default 4)")
     parser.add_argument("--rounds", type=int, default=1, help="how often each way runs (default 1)")
-    parser.add_argument("--images", type=int, help="use a stratified sample of so many photographs (default all 2,624)")
+    parser.add_argument("--images", type=int, help="use a stratified sample of so many photographs, at least 150 (default all 2,624)")
     parser.add_argument("--seed", type=int, default=0, help="of the split and of every way (default 0)")
     parser.add_argument("--out", type=Path, help="keep the split, runs and predictions in this new folder (default: a temporary one)")
     parser.add_argument("--peers-python", default=sys.executable, help="the Python for tutorial and fastai (default: this one)")

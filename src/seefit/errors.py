@@ -102,6 +102,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, error: type[Seef
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     guess = f"Did you mean {close[0]!r}? " if close else ""
     shown = ", ".join(names[:40]) + (f" … ({len(names)} in all)" if len(names) > 40 else "")
-    raise error(
-        f"Unknown {kind}", where=name, expected=f"a known {kind}", got=repr(name), hint=f"{guess}Choose one of: {shown}"
-    )
+    raise error(f"Unknown {kind}", where=name, expected=f"a known {kind}", got=repr(name), hint=f"{guess}Choose one of: {shown}")

@@ -49,7 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         size = temporary.stat().st_size if temporary.exists() else None
         temporary.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, atomically and with ``\\n`` line ends."""
+    """Write ``text`` to ``path`` as UTF-8, atomically and with Unix line ends."""
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
