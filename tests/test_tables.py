@@ -35,7 +35,7 @@ def pairs(dataset: Dataset) -> list[tuple[str, str | None]]:
     return [(sample.name, sample.label) for sample in dataset.samples]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(st.lists(st.lists(CELL, min_size=3, max_size=3), max_size=4))
 def test_every_cell_comes_back(tmp_path: Path, rows: list[list[str]]) -> None:
     write_table(tmp_path / "t.csv", ["path", "p:p:x", "label"], rows)

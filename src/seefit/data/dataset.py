@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_DIGITS = re.compile(r"\d+")
+_WIDEST_NUMBER = 20  # digits; longer numbers are compared letter by letter
 HTML_ROWS = 30  # classes that a notebook shows
 
 
@@ -143,10 +146,7 @@ def _clean(text: str) -> str:
 
 def natural_order(names: Iterable[str]) -> list[str]:
     """Return names in natural order: "2" before "10". The order of the input never matters."""
-    from natsort import natsort_keygen
-
-    key = natsort_keygen()
-    return sorted(names, key=lambda name: (key(name), name))
+    return sorted(names, key=lambda name: (_DIGITS.sub(lambda digits: digits[0].zfill(_WIDEST_NUMBER), name), name))
 
 
 def colliding_classes(classes: Iterable[str]) -> list[tuple[str, str]]:

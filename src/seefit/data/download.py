@@ -78,15 +78,18 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _save(url: str, answer: Any, path: Path, limit_bytes: int, console: Console) -> str:
-    length = int(answer.headers.get("Content-Length") or 0)
+    declared = answer.headers.get("Content-Length") or ""
+    length = int(declared) if declared.isdigit() else 0
+    if length > limit_bytes:
+        raise _too_large(url, limit_bytes, length)
     if length > shutil.disk_usage(path.parent).free:
         raise resource_error(OSError(errno.ENOSPC, "no space"), path, length)
     digest, done = hashlib.sha256(), 0
     with _writing(path), open(path, "wb") as handle, console.bar("Fetching", length, "bytes") as advance:
         for data in _chunks(url, answer):
             done += len(data)
-            if max(done, length) > limit_bytes:
-                raise _too_large(url, limit_bytes, max(done, length))
+            if done > limit_bytes:
+                raise _too_large(url, limit_bytes, done)
             digest.update(data)
             handle.write(data)
             advance(len(data))

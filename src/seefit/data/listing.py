@@ -109,7 +109,7 @@ def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
 
 
 def walk(root: Path, *, follow_links: bool = False) -> Iterator[Level]:
-    """Yield every folder below ``root``, each real folder once, those reached through links last.
+    """Yield every folder below ``root``, each real folder once, those reached through links last; files in no order.
 
     A link to a folder that is listed anyway adds nothing and is skipped, so a loop of links ends.
 
@@ -131,7 +131,7 @@ def walk(root: Path, *, follow_links: bool = False) -> Iterator[Level]:
         level, linked = _read_level(name, real)
         for link in linked:
             _sort_link(link, os.path.join(real, posixpath.basename(link)), level, links, None if follow_links else real_root)
-        level.images, level.folders = natural_order(level.images), natural_order(level.folders)
+        level.folders = natural_order(level.folders)
         below = [(folder, os.path.join(real, posixpath.basename(folder))) for folder in level.folders]
         seen.update(path for _, path in below)
         pending.extend(reversed(below))

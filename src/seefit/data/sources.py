@@ -318,6 +318,6 @@ def _images_at(place: Path) -> Iterator[Sample]:
         yield Sample(place, place.as_posix(), None)
         return
     for level in walk(place):
-        for name in level.images:
+        for name in natural_order(level.images):
             path = place / name
             yield Sample(path, path.as_posix(), None)

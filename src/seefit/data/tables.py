@@ -1,6 +1,6 @@
 """CSV files: one writer and one reader that keep every name, and labels read from a user's own table."""
 
-# ruff: noqa: PTH118 (paths are joined as strings: there may be a million of them)
+# ruff: noqa: PTH116, PTH118 (paths are joined as strings: there may be a million of them)
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _bad_table(where: object, expected: str, got: str) -> DataError:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where the meaning of a table stands: column numbers by role, and by class for the soft targets."""
+    """Where the meaning of a table stands: column numbers by role, and for soft targets by class in natural order."""
 
     roles: dict[str, int]
     targets: dict[str, int]
@@ -240,7 +240,7 @@ def _columns(table: Table, group_by: str | None) -> _Columns:
     meant = {name for aliases in _ROLES.values() for name in aliases} | {TARGET_PREFIX + name for name in targets}
     wrong += [("one column of each name", f"several called {name}") for name in sorted(meant) if names.count(name) > 1]
     raise_all([_bad_table(table.path, what, got) for what, got in wrong])
-    return _Columns(roles, targets)
+    return _Columns(roles, {name: targets[name] for name in natural_order(targets)})
 
 
 def _read_row(line: int, cells: list[str], columns: _Columns, name_of: Callable[[str], str | None], report: _Report) -> _Row | None:
@@ -252,7 +252,7 @@ def _read_row(line: int, cells: list[str], columns: _Columns, name_of: Callable[
 
     name, split, weight = name_of(cell("path")), cell("split").strip().lower(), _number(cell("weight") or "1")
     targets = _targets([cells[at] for at in columns.targets.values()], columns)
-    label = cell("label") or max(natural_order(targets or {}), key=lambda name: (targets or {})[name], default="")
+    label = cell("label") or max(targets or {}, key=lambda name: (targets or {})[name], default="")
     if name is None:
         problems.append(("a path that stays below the folder", repr(cell("path"))))
     if split and split not in SPLIT_NAMES:
@@ -331,8 +331,8 @@ def _find_files(rows: list[_Row], root: Path, follow_links: bool) -> tuple[list[
     for row in rows:
         folder, _, base = row.name.rpartition("/")
         if folder not in real_folders:
-            real_folders[folder] = os.path.realpath(Path(real_root, folder))
-        reason, size = _look_up(Path(real_folders[folder], base), None if follow_links else real_root)
+            real_folders[folder] = os.path.realpath(os.path.join(real_root, folder))
+        reason, size = _look_up(os.path.join(real_folders[folder], base), None if follow_links else real_root)
         if reason:
             skips.append(Skip(row.name, reason, size))
         else:
@@ -340,12 +340,14 @@ def _find_files(rows: list[_Row], root: Path, follow_links: bool) -> tuple[list[
     return found, skips
 
 
-def _look_up(path: Path, real_root: str | None) -> tuple[str | None, int]:
+def _look_up(path: str, real_root: str | None) -> tuple[str | None, int]:
     """Return why a file cannot be used, or None, and its size in bytes."""
+    real = path
     try:
-        about = path.lstat()
-        real = os.path.realpath(path) if stat.S_ISLNK(about.st_mode) else str(path)
-        about = Path(real).stat()
+        about = os.lstat(path)
+        if stat.S_ISLNK(about.st_mode):
+            real = os.path.realpath(path)
+            about = os.stat(real)
     except PermissionError as error:
         raise _bad_table(path, "a file in a folder that you may read", error.strerror or str(error)) from error
     except OSError:
