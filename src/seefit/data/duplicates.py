@@ -38,17 +38,14 @@ _NEIGHBOURS = 16  # proposals per image and round
 _CHUNK = 4096  # pairs compared at once: 32 MB
 
 
-def fingerprint(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a small thumbnail of an image: 32x32 grey levels, then 8x8 of each colour difference (Cb, Cr).
-
-    Args:
-        pixels: (H, W, 3) uint8 RGB.
+def fingerprint(picture: Image.Image) -> bytes:
+    """Return a small thumbnail of an RGB image: 32x32 grey levels, then 8x8 of each colour difference (Cb, Cr).
 
     Returns:
         ``FINGERPRINT_BYTES`` bytes.
     """
-    # reducing_gap: whole boxes first where the image is over three times too large, which is faster
-    small = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.HAMMING, reducing_gap=3.0)
+    # reducing_gap: whole boxes first where the image is over twice too large, which is faster
+    small = picture.resize((SIDE, SIDE), Image.Resampling.HAMMING, reducing_gap=2.0)
     grey, *colours = small.convert("YCbCr").split()
     return grey.tobytes() + b"".join(colour.reduce(SIDE // COLOUR_SIDE).tobytes() for colour in colours)
 

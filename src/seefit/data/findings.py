@@ -119,7 +119,7 @@ def _look_at_one(store: Store, shelf: str, max_pixels: int, sample: Sample) -> t
         image = decode_with_info(data, max_pixels=max_pixels)
     except Undecodable as error:
         return Finding(digest.hexdigest(), len(data), error.reason), True
-    mark = fingerprint(image.pixels)
+    mark = fingerprint(image.picture)
     return Finding(digest.hexdigest(), len(data), None, False, image.format, image.mode, image.width, image.height, mark), True
 
 

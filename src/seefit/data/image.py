@@ -114,21 +114,26 @@ class Unreadable(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pixels and what the file said of itself.
+    """A decoded image and what the file said of itself.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, upright, at most ``SHRINK_ABOVE`` pixels.
+        picture: RGB, upright, at most ``SHRINK_ABOVE`` pixels.
         format: ``JPEG``, ``PNG``, ``WebP``, ``GIF``, ``BMP`` or ``TIFF``, from the content and not the name.
         mode: Pillow's name of the colour model in the file: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16`` …
         width: Of the upright image, before any shrinking, in pixels.
         height: Likewise.
     """
 
-    pixels: NDArray[np.uint8]
+    picture: Image.Image
     format: str
     mode: str
     width: int
     height: int
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture as a new array, (H, W, 3) uint8."""
+        return np.array(self.picture)
 
 
 def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -194,18 +199,23 @@ def decode_with_info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
         try:
             image = _PLUGINS[kind](BytesIO(data))
             _check_size(*image.size, max_pixels)
-            mode = image.mode
-            image.load()
-            upright = _upright(_to_rgb(image), image)
+            if image.width * image.height <= SHRINK_ABOVE:
+                return _load(image, kind)
+            with _few_at_once:
+                return _load(image, kind)
         except (Undecodable, MemoryError):
             raise
         except Exception as error:  # on damaged files Pillow raises nearly every kind there is
             raise Undecodable(_reason(kind, error)) from error
-        width, height = upright.size
-        factor = ceil(sqrt(width * height / SHRINK_ABOVE))
-        if factor > 1:
-            upright = upright.reduce(factor)
-        return Decoded(np.array(upright), kind, mode, width, height)
+
+
+def _load(image: ImageFile.ImageFile, kind: str) -> Decoded:
+    mode = image.mode
+    image.load()
+    upright = _upright(_to_rgb(image), image)
+    width, height = upright.size
+    factor = ceil(sqrt(width * height / SHRINK_ABOVE))
+    return Decoded(upright.reduce(factor) if factor > 1 else upright, kind, mode, width, height)
 
 
 def _kind(data: bytes) -> str:
@@ -331,6 +341,8 @@ def _upright(pixels: Image.Image, image: ImageFile.ImageFile) -> Image.Image:
     return pixels if turn is None else pixels.transpose(turn)
 
 
+# An image of 100 megapixels takes up to 1 GB while it is decoded: many threads must not do that at the same time.
+_few_at_once = threading.BoundedSemaphore(2)
 _silence_lock = threading.Lock()
 _silence_depth = 0
 
