@@ -240,6 +240,12 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     assert told["empty.tar"].endswith("Expected a zip or tar archive, got an empty file.")
 
 
+@pytest.mark.parametrize("names", [("cat", "cat/1.jpg"), ("cat/1.jpg", "cat"), ("x" * 300 + ".jpg",)])
+def test_names_that_cannot_be_files_here(tmp_path: Path, names: tuple[str, ...]) -> None:
+    path = make_tar(tmp_path / "a.tar", [member(name, b"x") for name in names])
+    assert refusal(path).startswith("Cannot unpack the archive: ARCHIVE. Expected a whole archive, got [Errno ")
+
+
 def test_a_tar_without_end_mark_is_noted(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "a.tar", [member("cat/1.jpg", b"1")])
     path.write_bytes(path.read_bytes()[:1024])

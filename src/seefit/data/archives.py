@@ -42,6 +42,8 @@ CHUNK_BYTES = 2**20
 _SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 _OPENERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+# An entry whose name cannot be a file's here; None is the decompressors' way to say that the data are damaged.
+_NAME_ERRORS = {None, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RecursionError, ValueError)
 
 
@@ -146,11 +148,17 @@ def _unpack_once(archive: Path, source: str, digest: str, console: Console) -> t
 @contextlib.contextmanager
 def _locked(name: str) -> Iterator[None]:
     """Let one process at a time work on one archive; the lock of a dead process is free."""
-    with open(cache_folder("downloads") / f"{name}.lock", "a") as handle:
+    path = cache_folder("downloads") / f"{name}.lock"
+    try:
+        path.touch()
+    except OSError as error:
+        raise resource_error(error, path) from error
+    with open(path, "a") as handle:
         if os.name == "posix":
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a network drive without locks: at worst the work is done twice
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
@@ -166,7 +174,7 @@ def _unpack_into(archive: Path, source: str, part: Path, console: Console) -> No
     except _DAMAGED as error:
         raise _bad_archive(source, "a whole archive", str(error) or type(error).__name__) from error
     except OSError as error:
-        if error.errno is None:  # the decompressors' way to say that the data are damaged
+        if error.errno in _NAME_ERRORS:
             raise _bad_archive(source, "a whole archive", str(error)) from error
         raise resource_error(error, part) from error
 
