@@ -102,7 +102,8 @@ def place(figure: Figure, *, left: float, bottom: float, right: float, top: floa
 
 def shown(name: str, longest: int | None = None) -> str:
     """Return a class or file name on one line, control characters escaped, cut at ``longest`` characters."""
-    text = printable(name).replace("\n", "\\n")
+    whole = name if longest is None else name[: longest + 1]  # escaping never shortens
+    text = printable(whole).replace("\n", "\\n")
     return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -1,0 +1,198 @@
+"""The model card: README.md beside the model, in the style of the Hugging Face hub, from the run's files alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from seefit.drawing import shown
+from seefit.files import write_text
+from seefit.report.record import Record, read_run
+from seefit.report.verdict import grade_of, leaks, weak_classes
+from seefit.report.words import Words
+
+MOST_CLASSES = 100
+MOST_WEAK = 10
+SCORES = ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
+PARTS = {"test": "test part", "val": "validation part", "cross_validation": "cross-validation of the training part"}
+
+CARD = """\
+---
+{front}
+# license: choose one yourself; the images it learnt from may bind you
+---
+
+# {title}
+
+An image classifier for {count} classes, made with seefit. {made}
+
+## Classes
+
+{classes}
+
+The order above is the order of the outputs; `bundle.json` holds it for machines.
+
+## Intended use
+
+Pictures of the kind it was trained on: the same subjects, camera, light and framing. It always answers one of
+its classes, also for a picture that shows none of them. What it was trained on: {data}.
+
+## Figures
+
+{rests}
+
+{table}
+
+Ranges are 95 % intervals. {verdict}
+
+## How to predict
+
+On the command line, from the folder that holds this one:
+
+```console
+seefit predict {folder} photo.jpg
+```
+
+In Python:
+
+```python
+import seefit
+
+model = seefit.load("{folder}")
+print(model.predict(["photo.jpg"]))
+```
+
+With ONNX Runtime alone (the graph takes decoded pixels of any size and does the rest):
+
+```python
+import json
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+classes = json.load(open("{folder}/bundle.json", encoding="utf-8"))["classes"]
+session = onnxruntime.InferenceSession("{folder}/model.onnx")
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+image = np.asarray(photo)[None]  # (1, height, width, 3) uint8
+(probabilities,) = session.run(["probabilities"], {{session.get_inputs()[0].name: image}})
+print(classes[probabilities[0].argmax()], probabilities[0].max())
+```
+
+seefit decodes 16-bit and transparent pictures by rules of its own and averages those above 16 megapixels first;
+for such files the few lines above may give slightly other numbers.
+
+## Limits
+
+{limits}
+"""
+
+
+def write_card(run: Path) -> Path:
+    """Write the model card of a finished run.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The path of ``bundle/README.md``. It states nothing but what the run's files say, and leaves the licence
+        to the user.
+
+    Raises:
+        RunError: Files of the run are missing or damaged.
+        ResourceError: The bundle folder cannot be written to.
+    """
+    record, words = read_run(run, rows=False), Words("en")
+    text = CARD.format(
+        front=_front(),
+        title=_text(run.resolve().name),
+        count=f"{len(record.classes):,}",
+        made=_made(record),
+        classes=_classes(record),
+        data=_text(str(record.config.get("data") or "not recorded")),
+        rests=_rests(record),
+        table=_table(record, words),
+        verdict=_verdict(record),
+        folder="bundle",
+        limits="\n".join(f"- {line}" for line in _limits(record, words)),
+    )
+    path = run / "bundle" / "README.md"
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
+    return path
+
+
+def _front() -> str:
+    facts = {"library_name": "seefit", "pipeline_tag": "image-classification", "tags": ["image-classification", "onnx", "seefit"]}
+    return yaml.safe_dump(facts, sort_keys=True).strip()
+
+
+def _made(record: Record) -> str:
+    backbone, method = _text(str(record.bundle.get("backbone", "not recorded"))), str(record.config.get("method", "not recorded"))
+    if method == "probe":
+        return f"The backbone, {backbone}, is pretrained and stayed as it was; only the linear head was fitted."
+    return f"Backbone: {backbone}; method: {_text(method)}."
+
+
+def _text(name: str, longest: int | None = 80) -> str:
+    """Return words of the user's as plain Markdown text: one line, nothing in it can be markup or HTML."""
+    quoted = re.sub(r"([\\`*_\[\]#!|~$]|^[-+]|:(?=//))", r"\\\1", shown(name, longest))
+    return quoted.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _classes(record: Record) -> str:
+    lines = [f"{i}. {_text(name)}" for i, name in enumerate(record.classes[:MOST_CLASSES])]
+    hidden = len(record.classes) - len(lines)
+    return "\n".join([*lines, *([f"\nand {hidden:,} more."] if hidden else [])])
+
+
+def _rests(record: Record) -> str:
+    images = f"{int(record.headline.get('n', 0)):,}"
+    if record.part == "test":
+        return f"The figures rest on {images} test images that were read once, after the model and every setting were fixed."
+    tuned = "which also served to tune the model, so it may flatter"
+    return f"There was no test part: the headline rests on {images} validation images, {tuned}."
+
+
+def _table(record: Record, words: Words) -> str:
+    parts = [part for part in (record.part, *PARTS) if record.metrics.get(part)]
+    parts = list(dict.fromkeys(parts))
+    lines = ["| figure | " + " | ".join(PARTS[part] for part in parts) + " |", "|---|" + "---|" * len(parts)]
+    for name in SCORES:
+        figures = [record.figure(part, name) for part in parts]
+        if any(figures):
+            cells = (f"{words.value(name, figure)} ({words.interval(name, figure)})" if figure else "–" for figure in figures)
+            lines.append(f"| {words(f'metric.{name}')} | " + " | ".join(cells) + " |")
+    lines.append("| images | " + " | ".join(f"{int(record.metrics[part].get('n', 0)):,}" for part in parts) + " |")
+    return "\n".join(lines)
+
+
+def _verdict(record: Record) -> str:
+    baseline = record.figure(record.part, "majority_baseline")
+    if baseline is None:
+        return ""
+    compared = {
+        "better": "the lower end of its accuracy's interval lies above that",
+        "mixed": "its accuracy is not shown to be higher, but its balanced accuracy is higher than by guessing",
+        "not": "it is **not** shown to be better than that",
+    }[grade_of(record)]
+    return f"Always answering the commonest class would be right for {100 * baseline.value:.1f} % of these images; {compared}."
+
+
+def _limits(record: Record, words: Words) -> list[str]:
+    lines = [f"**{_text(note, None)}**" for note in leaks(record)]
+    weak = weak_classes(record)
+    if weak:
+        named = ", ".join(f"{_text(name)} ({words.value('recall', record.per_class(name, 'recall'))} found)" for name in weak[:MOST_WEAK])
+        more = f", and {len(weak) - MOST_WEAK:,} more" if len(weak) > MOST_WEAK else ""
+        lines.append(f"Found less often than the others: {named}{more}.")
+    ece = record.figure(record.part, "ece")
+    if ece:
+        lines.append(f"Its probabilities are off by {words.value('ece', ece)} on average ({words.interval('ece', ece)}).")
+    others = [note for note in record.metrics.get("notes") or [] if note not in leaks(record)]
+    return [
+        *lines,
+        *(_text(note, None) for note in others),
+        "Pictures of another kind were not tested; the figures say nothing about them.",
+    ]

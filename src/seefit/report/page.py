@@ -1,0 +1,149 @@
+"""What a page is made of: plain pieces, and the templates that lay them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from seefit.drawing import PALETTE
+from seefit.report.words import Words
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers in rows; the first column names the row.
+
+    Attributes:
+        header: One name per column.
+        rows: One cell per column.
+        prose: Whether the cells are words (aligned left) rather than numbers.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    prose: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure with everything that it must come with.
+
+    Attributes:
+        name: Name of its file in ``figures/``, without ending.
+        svg: The SVG element, with its text alternative inside.
+        says: A plain sentence that tells what to see.
+        table: The numbers it was drawn from; None where the section shows them openly below it.
+        wide: Whether a phone should let it scroll rather than shrink it.
+    """
+
+    name: str
+    svg: str
+    says: str
+    table: Table | None
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """One wrong prediction with its picture."""
+
+    address: str
+    missing: str
+    title: str
+    actual: str
+    predicted: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One chapter of the report.
+
+    Attributes:
+        key: Anchor and file-safe name.
+        title: Heading.
+        lead: Paragraphs below the heading.
+        pictures: Figures.
+        tables: Tables, each with its caption; ``open_`` ones are shown, others fold.
+        cards: Wrong predictions.
+    """
+
+    key: str
+    title: str
+    lead: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[tuple[str, Table]] = ()
+    folded: Sequence[tuple[str, Table]] = ()
+    cards: Sequence[Card] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something the reader should know, with how grave it is: ``serious`` or ``note``."""
+
+    grade: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do next, with the command that does it where there is one."""
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline figure: its name, value, interval in words, and places on a line from 0 to 100."""
+
+    name: str
+    value: str
+    interval: str
+    about: str
+    low: float
+    high: float
+    at: float
+    reference: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first screen.
+
+    Attributes:
+        grade: ``better``, ``mixed`` or ``not``.
+        title: How good, in one line.
+        lines: What it rests on and what it is compared with.
+    """
+
+    grade: str
+    title: str
+    lines: Sequence[str]
+    tiles: Sequence[Tile] = field(default_factory=list)
+    problems: Sequence[Problem] = field(default_factory=list)
+    steps: Sequence[Step] = field(default_factory=list)
+
+
+def render(words: Words, *, run: str, data: str, verdict: Verdict, notes: Sequence[str], sections: Sequence[Section]) -> str:
+    """Lay out a page: one HTML document without scripts in which everything but our own SVG is escaped.
+
+    Args:
+        words: The language.
+        run: Name of the run.
+        data: Name of the data, or nothing.
+        verdict: The first screen.
+        notes: Sentences that the run wrote down.
+        sections: The chapters, in order.
+
+    Returns:
+        HTML that can be written as UTF-8.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("seefit.report", "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template("page.html")
+    text = page.render(t=words, palette=PALETTE, run=run, data=data, verdict=verdict, notes=notes, sections=sections)
+    return text.encode("utf-8", "replace").decode("utf-8")

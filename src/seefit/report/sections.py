@@ -1,0 +1,275 @@
+"""The chapters of the report, in order. Each is one function of the run's files that may find nothing to say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from seefit.drawing import shown, svg
+from seefit.report.figures import draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
+from seefit.report.mistakes import mistakes_section
+from seefit.report.page import Picture, Section, Table
+from seefit.report.record import Figure, Record, confusions
+from seefit.report.trust import reliability_section
+from seefit.report.words import Words
+
+MOST_CLASSES = 30  # drawn one by one; beyond that a figure shows the worst, a list the rest
+MOST_ROWS = 10_000
+MOST_PAIRS = 15
+PARTS = ("train", "val", "test")
+METRICS = ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
+
+
+def scores_section(record: Record, words: Words) -> Section:
+    """All metrics of all parts, with what they mean in plain words."""
+    parts = [part for part in ("test", "val", "cross_validation") if record.metrics.get(part)]
+    rows = []
+    for name in METRICS:
+        figures = [record.figure(part, name) for part in parts]
+        if any(figures):
+            cells = [f"{words.value(name, figure)} ({words.interval(name, figure)})" if figure else "–" for figure in figures]
+            rows.append([words(f"metric.{name}"), words(f"about.{name}"), *cells])
+    header = [words("head.figure"), words("head.meaning"), *(words(f"part.{part}") for part in parts)]
+    lead = [words("scores.lead", part=words(f"part.{record.part}"))]
+    if "cross_validation" in parts:
+        held = record.metrics["cross_validation"]
+        lead.append(
+            words("scores.cross_validation", folds=held.get("folds", "–"), engine=held.get("engine", record.metrics.get("engine", "–")))
+        )
+    return Section(
+        "scores",
+        words("scores.title"),
+        lead,
+        [_scores_picture(record, words, parts)],
+        folded=[(words("scores.all"), Table(header, rows, prose=True))],
+    )
+
+
+def balance_section(record: Record, words: Words) -> Section | None:
+    """How many images each class has in each part."""
+    counts = {part: record.counts(part) for part in PARTS if record.counts(part)}
+    if not counts:
+        return None
+    classes = record.classes
+    sums = {name: sum(part.get(name, 0) for part in counts.values()) for name in classes}
+    ordered = sorted(classes, key=lambda name: -sums[name])
+    listed = ordered if len(classes) <= MOST_CLASSES else ordered[:15] + ordered[-15:]
+    rows = [[shown(name, 60), *(f"{part.get(name, 0):,}" for part in counts.values()), f"{sums[name]:,}"] for name in listed]
+    table = Table([words("head.class"), *(words(f"part.{part}") for part in counts), words("head.sum")], rows)
+    large, small = ordered[0], ordered[-1]
+    values = {
+        "large": shown(large, 40),
+        "most": f"{sums[large]:,}",
+        "small": shown(small, 40),
+        "least": f"{sums[small]:,}",
+        "count": f"{len(classes):,}",
+    }
+    if len(classes) <= MOST_CLASSES:
+        numbers = {words(f"part.{part}"): np.array([part_counts.get(name, 0) for name in ordered]) for part, part_counts in counts.items()}
+        figure = draw_balance(ordered, numbers, x_label=words("axis.images"))
+        says = words("balance.says", **values)
+    else:
+        figure = draw_balance_ranks(np.array([sums[name] for name in ordered]), x_label=words("axis.ranks"), y_label=words("axis.images"))
+        says = words("balance.says_many", **values)
+    picture = Picture("balance", svg(figure, "balance", words("balance.alt", **values)), says, table)
+    return Section("balance", words("balance.title"), [words("balance.lead")], [picture])
+
+
+def classes_section(record: Record, words: Words) -> Section | None:
+    """Recall and precision of every class; of many, the worst first and the rest folded."""
+    ordered = _worst_first(record)
+    if not ordered:
+        return None
+    trained = record.counts("train")
+    header = [words(f"head.{key}") for key in ("class", "recall", "precision", "f1", "judged_images", "train_images")]
+    table, rest = (
+        Table(header, [_class_row(record, words, name, trained.get(name, 0)) for name in part])
+        for part in (ordered[:MOST_CLASSES], ordered[MOST_CLASSES:MOST_ROWS])
+    )
+    worst = ordered[:MOST_CLASSES]
+    low = record.per_class(worst[0], "recall")
+    says = words("classes.says", worst=shown(worst[0], 40), found=words.of_100(low.value if low else 0.0))
+    figure = _recall_picture(record, words, worst, says)
+    lead = [words("classes.lead" if len(ordered) <= MOST_CLASSES else "classes.lead_many", count=f"{len(ordered):,}", shown=MOST_CLASSES)]
+    if len(ordered) > MOST_ROWS:
+        lead.append(words("classes.cut", shown=f"{MOST_ROWS:,}"))
+    folded = [(words("classes.rest", count=f"{len(rest.rows):,}"), rest)] if rest.rows else []
+    return Section("classes", words("classes.title"), lead, [figure], [("", table)], folded)
+
+
+def confusion_section(record: Record, words: Words) -> Section | None:
+    """Which classes are taken for which."""
+    if not record.predictions:
+        return None
+    pairs = confusions(record.predictions).most_common(MOST_PAIRS)
+    actual = Counter(row.label for row in record.predictions)
+    rows = [[shown(a, 60), shown(p, 60), f"{count:,}", words.percent(count / actual[a])] for (a, p), count in pairs]
+    table = Table([words("head.actual"), words("head.predicted"), words("head.images"), words("head.share_of_actual")], rows)
+    tables = [(words("confusion.pairs"), table)] if rows and len(record.classes) > 2 else []
+    if len(record.classes) > MOST_CLASSES:
+        return Section(
+            "confusion", words("confusion.title"), [words("confusion.lead_many", count=f"{len(record.classes):,}")], tables=tables
+        )
+    return Section("confusion", words("confusion.title"), [words("confusion.lead")], [_confusion_picture(record, words, pairs)], tables)
+
+
+def path_section(record: Record, words: Words) -> Section | None:
+    """The path of strengths that a probe tried, when the run kept one."""
+    rows = [row for row in record.history if _number(row.get("strength")) > 0 and np.isfinite(_number(row.get("fold_nll")))]
+    if len(rows) < 2:
+        return None
+    rows.sort(key=lambda row: _number(row["strength"]))
+    strengths, losses = (np.array([_number(row[key]) for row in rows]) for key in ("strength", "fold_nll"))
+    scores = np.array([_number(row.get("fold_balanced_accuracy")) for row in rows])
+    kept = scores if np.isfinite(scores).all() else None
+    chosen = next((i for i, row in enumerate(rows) if row.get("chosen", "").lower() in {"1", "true", "yes"}), int(losses.argmin()))
+    figure = draw_strength_path(
+        strengths, losses, kept, chosen, x_label=words("axis.strength"), loss_label=words("axis.loss"), score_label=words("axis.balanced")
+    )
+    cells = [
+        [f"{s:g}", f"{loss:.3f}", *([words.percent(score)] if kept is not None else [])]
+        for s, loss, score in zip(strengths, losses, scores, strict=True)
+    ]
+    header = [words("head.strength"), words("head.loss"), *([words("metric.balanced_accuracy")] if kept is not None else [])]
+    says = words(
+        "path.says_edge" if chosen in {0, len(rows) - 1} else "path.says", chosen=f"{strengths[chosen]:g}", loss=f"{losses[chosen]:.3f}"
+    )
+    picture = Picture(
+        "strength", svg(figure, "strength", words("path.alt", count=len(rows), chosen=f"{strengths[chosen]:g}")), says, Table(header, cells)
+    )
+    return Section("path", words("path.title"), [words("path.lead")], [picture])
+
+
+def method_section(record: Record, words: Words) -> Section:
+    """How the run was made and what its figures rest on."""
+    metrics = record.metrics
+    hidden = {"root"}  # a path of this machine; the report may be passed on
+    settings = [[shown(str(key)), shown(_plain(value), 200)] for key, value in record.config.items() if key not in hidden]
+    made = [
+        [words("made.backbone"), shown(str(record.bundle.get("backbone", "–")))],
+        [words("made.image_size"), f"{record.bundle.get('image_size', '–')} px, {record.bundle.get('fit', '–')}"],
+        [words("made.temperature"), _plain(metrics.get("temperature"))],
+        [words("made.engine"), shown(str(metrics.get("engine") or "–"))],
+        [words("made.rate"), _plain(metrics.get("images_per_second"))],
+        [words("made.memory"), f"{_plain(metrics.get('peak_memory_mb'))} MB"],
+        [words("made.hash"), shown(str(record.bundle.get("hash", "–")))],
+    ]
+    seconds = [
+        [words(f"seconds.{key}") if words.has(f"seconds.{key}") else shown(key), f"{float(value):.1f} s"]
+        for key, value in (metrics.get("seconds") or {}).items()
+    ]
+    versions = [[shown(str(key)), shown(str(value))] for key, value in (metrics.get("versions") or {}).items()]
+    pair = [words("head.what"), words("head.value")]
+    skipped = [[shown(row.get("path", ""), 120), shown(row.get("reason", ""), 160)] for row in record.skipped[:50]]
+    folded = [(words("method.settings"), Table(pair, settings, prose=True)), (words("method.versions"), Table(pair, versions, prose=True))]
+    if skipped:
+        folded.append(
+            (
+                words("method.skipped", count=f"{len(record.skipped):,}"),
+                Table([words("head.file"), words("head.reason")], skipped, prose=True),
+            )
+        )
+    tables = [(words("method.made"), Table(pair, made, prose=True)), (words("method.seconds"), Table(pair, seconds))]
+    return Section("method", words("method.title"), _method_lead(record, words), tables=tables, folded=folded)
+
+
+SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
+    "scores": scores_section,
+    "classes": classes_section,
+    "confusion": confusion_section,
+    "mistakes": mistakes_section,
+    "reliability": reliability_section,
+    "balance": balance_section,
+    "path": path_section,
+    "method": method_section,
+}
+
+
+def _scores_picture(record: Record, words: Words, parts: list[str]) -> Picture:
+    rows: list[tuple[str, Figure, float]] = []
+    for name in ("balanced_accuracy", "accuracy"):
+        for part in parts:
+            figure = record.figure(part, name)
+            baseline = record.figure(part, "majority_baseline") if name == "accuracy" else Figure(1 / len(record.classes), 0, 0)
+            if figure:
+                rows.append((f"{words(f'short.{name}')} · {words(f'short.{part}')}", figure, baseline.value if baseline else np.nan))
+    names, figures, references = [row[0] for row in rows], [row[1] for row in rows], np.array([row[2] for row in rows])
+    ends = (np.array([getattr(figure, end) for figure in figures]) for end in ("value", "low", "high"))
+    drawn = draw_intervals(names, *ends, references=references, x_label=words("axis.share_right"), reference_label=words("axis.baseline"))
+    cells = [[n, words.percent(f.value), words.percent(f.low), words.percent(f.high), words.percent(r)] for n, f, r in rows]
+    table = Table([words("head.figure"), *(words(f"head.{key}") for key in ("value", "low", "high", "baseline"))], cells)
+    return Picture("scores", svg(drawn, "scores", words("scores.alt", count=len(rows))), words("scores.says"), table)
+
+
+def _worst_first(record: Record) -> list[str]:
+    recall = {name: record.per_class(name, "recall") for name in record.metrics.get("per_class") or {}}
+    return sorted(recall, key=lambda name: figure.value if (figure := recall[name]) else 2.0)
+
+
+def _class_row(record: Record, words: Words, name: str, trained: int) -> list[str]:
+    cells = []
+    for score in ("recall", "precision", "f1"):
+        figure = record.per_class(name, score)
+        cells.append(f"{words.percent(figure.value, 0)} ({words.interval_short(figure)})" if figure else "–")
+    judged = int(record.metrics["per_class"][name].get("n", 0))
+    return [shown(name, 48), *cells, f"{judged:,}", f"{trained:,}"]
+
+
+def _recall_picture(record: Record, words: Words, worst: list[str], says: str) -> Picture:
+    figures = [record.per_class(name, "recall") or Figure(0, 0, 0) for name in worst]
+    ends = (np.array([getattr(figure, end) for figure in figures]) for end in ("value", "low", "high"))
+    drawn = draw_intervals(worst, *ends, x_label=words("axis.recall"))
+    return Picture("classes", svg(drawn, "classes", words("classes.alt", count=len(worst))), says, None)
+
+
+def _confusion_picture(record: Record, words: Words, pairs: list[tuple[tuple[str, str], int]]) -> Picture:
+    classes = record.classes
+    index = {name: i for i, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    for row in record.predictions:
+        counts[index[row.label], index[row.predicted]] += 1
+    drawn = draw_confusion(counts, classes, x_label=words("axis.predicted"), y_label=words("axis.actual"))
+    table = Table(
+        [words("head.actual_predicted"), *(shown(name, 40) for name in classes)],
+        [[shown(name, 40), *(f"{n:,}" for n in counts[i])] for i, name in enumerate(classes)],
+    )
+    right = f"{int(np.trace(counts)):,}"
+    says = words("confusion.says_none", right=right)
+    if pairs:
+        (actual, predicted), count = pairs[0]
+        says = words(
+            "confusion.says",
+            right=right,
+            total=f"{counts.sum():,}",
+            count=f"{count:,}",
+            actual=shown(actual, 40),
+            predicted=shown(predicted, 40),
+        )
+    return Picture("confusion", svg(drawn, "confusion", words("confusion.alt", count=len(classes))), says, table, wide=len(classes) > 8)
+
+
+def _method_lead(record: Record, words: Words) -> list[str]:
+    lead = [words(f"method.rests.{record.part}", images=f"{int(record.headline.get('n', 0)):,}")]
+    if record.config.get("group_by") not in {None, "", "none"}:
+        lead.append(words("method.groups", name=shown(str(record.config["group_by"]), 80)))
+    lead.append(words("method.seed", seed=_plain(record.config.get("seed"))))
+    return lead
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)

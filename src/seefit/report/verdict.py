@@ -1,0 +1,215 @@
+"""The first screen: how good it is, what is wrong, what to do next. Rules on figures, words from the catalogue."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+
+from seefit.drawing import shown
+from seefit.report.page import Problem, Step, Tile, Verdict
+from seefit.report.record import Figure, Record
+from seefit.report.words import Words
+
+WIDE_INTERVAL = 0.05  # half-width of the headline's interval from which a larger test part is worth it
+FEWEST_JUDGED = 5  # judged images of a class below which its recall says too little
+FEW_IMAGES = 20  # training images of a class from which we call it small
+UNEVEN = 10.0  # largest over smallest class
+BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
+MOST_PROBLEMS = 6
+NUMBER_ZERO = Figure(0.0, 0.0, 0.0)
+
+
+def find_verdict(record: Record, words: Words) -> Verdict:
+    """Return the first screen of a run's report."""
+    grade = grade_of(record)
+    return Verdict(
+        grade,
+        _title(record, words, grade),
+        _lines(record, words, grade),
+        _tiles(record, words),
+        find_problems(record, words),
+        find_steps(record, words),
+    )
+
+
+def grade_of(record: Record) -> str:
+    """Say whether the model beats always answering the commonest class.
+
+    Returns:
+        ``better``: the lower end of accuracy's interval lies above that baseline. ``mixed``: it does not, but the
+        lower end of balanced accuracy lies above 1 / classes, so it does tell classes apart. ``not``: neither.
+    """
+    accuracy, balanced = record.figure(record.part, "accuracy"), record.figure(record.part, "balanced_accuracy")
+    baseline = record.figure(record.part, "majority_baseline")
+    if accuracy and baseline and accuracy.low > baseline.value:
+        return "better"
+    return "mixed" if balanced and balanced.low > 1 / len(record.classes) else "not"
+
+
+def weak_classes(record: Record) -> list[str]:
+    """Return classes found clearly less often than the average class, or less than half of the time; worst first."""
+    average = record.figure(record.part, "balanced_accuracy") or NUMBER_ZERO
+    judged = {name: entry for name, entry in (record.metrics.get("per_class") or {}).items() if entry.get("n", 0) >= FEWEST_JUDGED}
+    found = {name: record.per_class(name, "recall") for name in judged}
+    weak = {name: recall for name, recall in found.items() if recall and (recall.high < average.value or recall.value < 0.5)}
+    return sorted(weak, key=lambda name: weak[name].value)
+
+
+def leaks(record: Record) -> list[str]:
+    """Return the notes of the run that speak of a leak."""
+    return [note for note in record.metrics.get("notes") or [] if "leak" in note.lower()]
+
+
+def find_problems(record: Record, words: Words) -> list[Problem]:
+    """Return the biggest problems, the gravest first."""
+    found = [
+        *(Problem("serious", words("problem.leak"), shown(note)) for note in leaks(record)),
+        *_against_baseline(record, words),
+        *_headline_part(record, words),
+        *_weak(record, words),
+        *_small_part(record, words),
+        *_uneven(record, words),
+        *_calibration(record, words),
+        *_skips(record, words),
+        *_few_images(record, words),
+    ]
+    found.sort(key=lambda problem: problem.grade != "serious")
+    return found[:MOST_PROBLEMS]
+
+
+def find_steps(record: Record, words: Words) -> list[Step]:
+    """Return what to do next, in order, each with its command where there is one."""
+    data = shlex.quote(shown(str(record.config.get("data") or "DATA")))
+    run = shlex.quote(shown(str(record.run if not record.run.is_absolute() else record.run.name)))
+    weak = weak_classes(record)
+    return [
+        *([Step(words("step.leak"), f"seefit train {data} --group-by COLUMN")] if leaks(record) else []),
+        *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) != "better" else []),
+        *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part == "val" else []),
+        Step(words("step.mistakes")) if not weak else Step(words("step.weak", names=words.names(weak))),
+        *([Step(words("step.more_test"))] if _half_width(record) > WIDE_INTERVAL else []),
+        Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
+    ]
+
+
+def _title(record: Record, words: Words, grade: str) -> str:
+    accuracy = record.figure(record.part, "accuracy") or NUMBER_ZERO
+    balanced = record.figure(record.part, "balanced_accuracy") or NUMBER_ZERO
+    if grade != "better":
+        return words(f"verdict.{grade}.title", name=shown(record.baseline_class, 40))
+    first, second = words.of_100(accuracy.value), words.of_100(balanced.value)
+    return words("verdict.better.title_one" if first == second else "verdict.better.title", right=first, balanced=second)
+
+
+def _lines(record: Record, words: Words, grade: str) -> list[str]:
+    accuracy = record.figure(record.part, "accuracy") or NUMBER_ZERO
+    baseline = record.figure(record.part, "majority_baseline") or NUMBER_ZERO
+    rests = words(
+        f"verdict.rests.{record.part}",
+        right=words.of_100(accuracy.value),
+        low=words.of_100(accuracy.low),
+        high=words.of_100(accuracy.high),
+        images=f"{int(record.headline.get('n', 0)):,}",
+    )
+    compared = words(f"verdict.{grade}.compared", name=shown(record.baseline_class, 40), baseline=words.of_100(baseline.value))
+    return [rests, compared]
+
+
+def _tiles(record: Record, words: Words) -> list[Tile]:
+    references = {
+        "balanced_accuracy": Figure(1 / len(record.classes), 0, 0),
+        "accuracy": record.figure(record.part, "majority_baseline"),
+        "auc": Figure(0.5, 0, 0),
+    }
+    tiles = []
+    for name in ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc"):
+        figure, reference = record.figure(record.part, name), references.get(name)
+        if figure:
+            line = (100 * figure.low, 100 * figure.high, 100 * figure.value, None if reference is None else 100 * reference.value)
+            tiles.append(
+                Tile(words(f"metric.{name}"), words.value(name, figure), words.interval(name, figure), words(f"about.{name}"), *line)
+            )
+    return tiles
+
+
+def _half_width(record: Record) -> float:
+    balanced = record.figure(record.part, "balanced_accuracy")
+    return balanced.half_width if balanced else 0.0
+
+
+def _against_baseline(record: Record, words: Words) -> list[Problem]:
+    grade = grade_of(record)
+    if grade == "better":
+        return []
+    return [Problem("serious", words(f"problem.{grade}"), words(f"problem.{grade}.text", name=shown(record.baseline_class, 40)))]
+
+
+def _headline_part(record: Record, words: Words) -> list[Problem]:
+    return [Problem("serious", words("problem.validation"), words("problem.validation.text"))] if record.part == "val" else []
+
+
+def _weak(record: Record, words: Words) -> list[Problem]:
+    weak = weak_classes(record)
+    if not weak:
+        return []
+    recall = record.per_class(weak[0], "recall") or NUMBER_ZERO
+    text = words("problem.weak.text", names=words.names(weak), worst=shown(weak[0], 40), found=words.of_100(recall.value))
+    grade = "serious" if recall.value < 0.5 else "note"
+    return [Problem(grade, words("problem.weak_one" if len(weak) == 1 else "problem.weak", count=f"{len(weak):,}"), text)]
+
+
+def _small_part(record: Record, words: Words) -> list[Problem]:
+    half = _half_width(record)
+    if half <= WIDE_INTERVAL:
+        return []
+    images = f"{int(record.headline.get('n', 0)):,}"
+    return [Problem("note", words("problem.wide"), words("problem.wide.text", points=f"{100 * half:.0f}", images=images))]
+
+
+def _uneven(record: Record, words: Words) -> list[Problem]:
+    counts = {name: count for name, count in record.counts("train").items() if count}
+    if not counts:
+        return []
+    large, small = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
+    ratio = counts[large] / counts[small]
+    if ratio < UNEVEN:
+        return []
+    text = words(
+        "problem.uneven.text",
+        large=shown(large, 40),
+        most=f"{counts[large]:,}",
+        small=shown(small, 40),
+        least=f"{counts[small]:,}",
+        ratio=f"{ratio:,.0f}",
+    )
+    return [Problem("note", words("problem.uneven"), text)]
+
+
+def _calibration(record: Record, words: Words) -> list[Problem]:
+    ece = record.figure(record.part, "ece")
+    if ece is None or ece.low <= BADLY_CALIBRATED:
+        return []
+    return [Problem("note", words("problem.calibration"), words("problem.calibration.text", points=f"{100 * ece.value:.0f}"))]
+
+
+def _skips(record: Record, words: Words) -> list[Problem]:
+    count = int(record.metrics.get("skipped") or len(record.skipped))
+    if not count:
+        return []
+    reasons = Counter(row.get("reason") or "?" for row in record.skipped).most_common(1)
+    text = words("problem.skipped.text", reason=shown(reasons[0][0], 160)) if reasons else words("problem.skipped.bare")
+    return [Problem("note", words("problem.skipped_one" if count == 1 else "problem.skipped", count=f"{count:,}"), text)]
+
+
+def _few_images(record: Record, words: Words) -> list[Problem]:
+    counts = record.counts("train")
+    few = sorted((name for name, count in counts.items() if count < FEW_IMAGES), key=lambda name: counts[name])
+    if not few:
+        return []
+    return [
+        Problem(
+            "note",
+            words("problem.few_one" if len(few) == 1 else "problem.few", count=f"{len(few):,}", limit=FEW_IMAGES),
+            words("problem.few.text", names=words.names(few)),
+        )
+    ]

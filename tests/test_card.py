@@ -1,0 +1,100 @@
+"""The model card states what the run's files say, and no more."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from made_run import make_run
+from seefit.errors import RunError
+from seefit.report.card import write_card
+
+
+def card(tmp_path: Path, names: list[str], *, each: int = 4, **changes: object) -> str:
+    photos = {name: [tmp_path / "data" / f"{i}_{j}.png" for j in range(each)] for i, name in enumerate(names)}
+    run = make_run(tmp_path / "run", photos, root=tmp_path / "data", **changes)  # type: ignore[arg-type]
+    (run / "predictions.csv").unlink()  # the card needs no row of it
+    path = write_card(run)
+    assert path == run / "bundle" / "README.md"
+    return path.read_text(encoding="utf-8")
+
+
+def front(text: str) -> dict[str, object]:
+    return dict(yaml.safe_load(text.split("---\n")[1]))
+
+
+def test_the_front_matter_is_that_of_the_hub_and_leaves_the_licence_open(tmp_path: Path) -> None:
+    text = card(tmp_path, ["cat", "dog"])
+    assert front(text) == {
+        "library_name": "seefit",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "onnx", "seefit"],
+    }
+    assert "# license: choose one yourself" in text.split("---\n")[1]
+
+
+def test_classes_are_listed_in_the_order_of_the_outputs(tmp_path: Path) -> None:
+    assert "\n0. cat\n1. 暹罗猫\n2. a\\*b\n" in card(tmp_path, ["cat", "暹罗猫", "a*b"])
+
+
+def test_many_classes_are_cut_and_counted(tmp_path: Path) -> None:
+    text = card(tmp_path, [f"c{i}" for i in range(130)], each=1)
+    assert "99. c99\n\nand 30 more." in text
+    assert "100. c100" not in text
+
+
+def test_figures_come_with_intervals_and_what_they_rest_on(tmp_path: Path) -> None:
+    scores = {
+        "n": 400,
+        "accuracy": {"value": 0.9, "low": 0.87, "high": 0.93},
+        "balanced_accuracy": {"value": 0.88, "low": 0.85, "high": 0.91},
+    }
+    scores["majority_baseline"] = {"value": 0.7, "low": 0.6, "high": 0.8}
+    text = card(tmp_path, ["cat", "dog"], test=scores, val=None, cross_validation=None)
+    assert "The figures rest on 400 test images that were read once, after the model and every setting were fixed." in text
+    rows = text.split("## Figures")[1].splitlines()
+    assert rows[4:6] == ["| figure | test part |", "|---|---|"]
+    assert rows[6:8] == ["| Balanced accuracy | 88.0\u00a0% (85.0 to 91.0\u00a0%) |", "| Accuracy | 90.0\u00a0% (87.0 to 93.0\u00a0%) |"]
+    assert "| AUC |" not in text
+    assert "would be right for 70.0 % of these images; the lower end of its accuracy's interval lies above that." in text
+
+
+def test_validation_and_uselessness_are_said(tmp_path: Path) -> None:
+    text = card(tmp_path, ["cat", "dog"], each=20, wrong=1.0, half=0.3, headline="val")
+    assert "There was no test part: the headline rests on 40 validation images" in text
+    assert "it is **not** shown to be better than that" in text
+
+
+def test_leaks_come_first_among_the_limits(tmp_path: Path) -> None:
+    text = card(tmp_path, ["cat", "dog"], notes=["Other note.", "Leak: 3 files stand in train and test."])
+    limits = text.split("## Limits\n\n")[1].splitlines()
+    assert limits[0] == "- **Leak: 3 files stand in train and test.**"
+    assert "- Other note." in limits
+
+
+def test_names_cannot_become_markup(tmp_path: Path) -> None:
+    text = card(tmp_path, ["<script>alert(1)</script>", "a|b", "[x](http://y)", "`rm`\x1b", "two\nlines"], each=8, wrong=0.9)
+    assert "<script" not in text
+    assert "\x1b" not in text
+    assert "1. a\\|b" in text
+    assert "2. \\[x\\](http\\://y)" in text
+    assert "4. two\\\\nlines" in text
+
+
+def test_the_python_in_it_is_python(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", card(tmp_path, ["cat", "dog"]), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        ast.parse(block)
+    assert 'session.run(["probabilities"], {session.get_inputs()[0].name: image})' in blocks[1]
+
+
+def test_a_run_without_metrics_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(RunError, match=r"metrics\.json"):
+        write_card(tmp_path)
+    assert list((tmp_path / "bundle").iterdir()) == []

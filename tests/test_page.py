@@ -1,0 +1,55 @@
+"""The templates: everything escaped, nothing fetched."""
+
+from __future__ import annotations
+
+import pytest
+
+from seefit.report.page import Card, Picture, Problem, Section, Step, Table, Tile, Verdict, render
+from seefit.report.words import Words
+
+EVIL = "<script>alert(1)</script>\"'&"
+SAFE = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;"
+
+
+def evil_page(lang: str = "en") -> str:
+    table = Table([EVIL, EVIL], [[EVIL, EVIL]])
+    picture = Picture("x", '<svg role="img"></svg>', EVIL, table, wide=True)
+    card = Card("data:image/webp;base64,AA", "", EVIL, EVIL, EVIL, [EVIL])
+    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], [card, Card("", EVIL, EVIL, EVIL, EVIL, [EVIL])])
+    tile = Tile(EVIL, EVIL, EVIL, EVIL, 10, 20, 15, 5)
+    verdict = Verdict("not", EVIL, [EVIL], [tile], [Problem("serious", EVIL, EVIL)], [Step(EVIL, EVIL)])
+    return render(Words(lang), run=EVIL, data=EVIL, verdict=verdict, notes=[EVIL], sections=[section])
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_place_is_escaped(lang: str) -> None:
+    page = evil_page(lang)
+    assert "<script" not in page
+    assert page.count(SAFE) > 25
+    assert "{{" not in page
+    assert "{%" not in page
+
+
+def test_the_page_allows_itself_nothing() -> None:
+    page = evil_page()
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "url(" not in page
+
+
+def test_language_is_declared_and_grade_is_in_words() -> None:
+    assert '<html lang="en">' in evil_page("en")
+    assert '<html lang="zh-Hans">' in evil_page("zh")
+    assert '<span class="grade">Serious:</span>' in evil_page("en"), "not by colour alone"
+
+
+def test_nothing_to_report_is_said() -> None:
+    page = render(Words("en"), run="r", data="", verdict=Verdict("better", "Good", []), notes=[], sections=[])
+    assert "None of the checks of this report found anything" in page
+
+
+def test_lone_surrogates_of_odd_file_names_can_be_written() -> None:
+    page = render(Words("en"), run="r\udcff", data="", verdict=Verdict("better", "Good", []), notes=[], sections=[])
+    assert page.encode("utf-8")

@@ -1,0 +1,128 @@
+"""The chapters say what the run's files hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from made_run import make_run
+from seefit.report.record import Record, read_run
+from seefit.report.sections import (
+    SECTIONS,
+    balance_section,
+    classes_section,
+    confusion_section,
+    method_section,
+    path_section,
+    scores_section,
+)
+from seefit.report.words import Words
+
+EN = Words("en")
+
+
+def made(tmp_path: Path, classes: int, each: int = 4) -> Record:
+    root = tmp_path / "data"
+    photos = {f"class {i}": [root / f"{i}" / f"{j}.png" for j in range(each + (i == 0))] for i in range(classes)}
+    return read_run(make_run(tmp_path / "run", photos, root=root, wrong=0.4))
+
+
+def test_every_figure_has_a_sentence_an_alternative_and_its_numbers(tmp_path: Path) -> None:
+    record = made(tmp_path, 3)
+    for build in SECTIONS.values():
+        section = build(record, EN)
+        assert section is not None
+        for picture in section.pictures:
+            assert picture.says.endswith(".")
+            assert 'aria-label=""' not in picture.svg
+            table = picture.table or section.tables[0][1]
+            assert table.rows
+            assert all(len(row) == len(table.header) for row in table.rows)
+
+
+def test_scores_hold_every_part_and_name_the_engine_of_the_folds(tmp_path: Path) -> None:
+    section = scores_section(made(tmp_path, 2), EN)
+    assert "5 times" in section.lead[1]
+    assert "openvino bf16" in section.lead[1]
+    _, table = section.folded[0]
+    assert list(table.header) == ["Figure", "What it means", "Test", "Validation", "Cross-validation"]
+    assert [row[0] for row in table.rows][:2] == ["Balanced accuracy", "Accuracy"]
+
+
+def test_balance_of_few_and_many_classes(tmp_path: Path) -> None:
+    few = balance_section(made(tmp_path / "few", 3), EN)
+    assert few is not None
+    assert few.pictures[0].says == "“class 0” has the most images (50), “class 2” the fewest (40)."
+    assert few.pictures[0].table is not None
+    assert list(few.pictures[0].table.rows[0]) == ["class 0", "35", "10", "5", "50"]
+    many = balance_section(made(tmp_path / "many", 40), EN)
+    assert many is not None
+    assert many.pictures[0].says == "40 classes, from 50 images (“class 0”) down to 40 (“class 39”)."
+    assert many.pictures[0].table is not None
+    assert len(many.pictures[0].table.rows) == 30
+
+
+def test_a_run_without_counts_has_no_balance(tmp_path: Path) -> None:
+    record = made(tmp_path, 2)
+    assert balance_section(replace(record, metrics=record.metrics | {"counts": None}), EN) is None
+
+
+def test_worst_classes_first_and_the_rest_folded(tmp_path: Path) -> None:
+    record = made(tmp_path, 40)
+    section = classes_section(record, EN)
+    assert section is not None
+    (_, shown_table), (caption, rest) = section.tables[0], section.folded[0]
+    assert (len(shown_table.rows), len(rest.rows), caption) == (30, 10, "The other 10 classes")
+    recalls = [int(row[1].split("\u00a0")[0]) for row in [*shown_table.rows, *rest.rows]]
+    assert recalls == sorted(recalls)
+
+
+def test_confusion_matrix_for_few_pairs_for_many(tmp_path: Path) -> None:
+    few = confusion_section(made(tmp_path / "few", 3, 20), EN)
+    assert few is not None
+    (picture,) = few.pictures
+    assert picture.table is not None
+    counts = [[int(cell) for cell in row[1:]] for row in picture.table.rows]
+    assert [sum(row) for row in counts] == [21, 20, 20]
+    actual, predicted, count, _ = few.tables[0][1].rows[0]
+    largest = max(counts[r][c] for r in range(3) for c in range(3) if r != c)
+    assert int(count) == largest
+    assert f"{count} pictures of “{actual}” were named “{predicted}”" in picture.says
+    many = confusion_section(made(tmp_path / "many", 31), EN)
+    assert many is not None
+    assert many.pictures == ()
+    assert len(many.tables[0][1].rows) == 15
+
+
+def test_the_strength_path_marks_the_lowest_loss(tmp_path: Path) -> None:
+    record = made(tmp_path, 2)
+    section = path_section(record, EN)
+    assert section is not None
+    assert (
+        section.pictures[0].says == "The marked value, 0.1, gave the lowest loss on held-out pictures (0.360); on both sides it gets worse."
+    )
+    edge = path_section(replace(record, history=record.history[:3]), EN)
+    assert edge is not None
+    assert "It lies at the end of the range that was tried." in edge.pictures[0].says
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [{"epoch": "1", "loss": "0.4"}], [{"strength": "1", "fold_nll": ""}, {"strength": "0", "fold_nll": "1"}]]
+)
+def test_no_path_no_chapter(tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    assert path_section(replace(made(tmp_path, 2), history=rows), EN) is None
+
+
+def test_how_it_was_made_names_settings_but_no_folder_of_this_machine(tmp_path: Path) -> None:
+    section = method_section(made(tmp_path, 2), EN)
+    settings = {row[0]: row[1] for row in section.folded[0][1].rows}
+    assert settings["backbone"] == "lite0"
+    assert "root" not in settings
+    assert (
+        section.lead[0]
+        == "The figures at the top rest on 9 test pictures. They were read once, after the model and every setting were fixed."
+    )
+    assert ["Everything", "18.9 s"] in list(section.tables[1][1].rows)
+    assert section.folded[2][0] == "Files left out (2)"

@@ -1,0 +1,117 @@
+"""How good, what is wrong, what next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_run import interval, made_scores
+from seefit.report.record import Record
+from seefit.report.verdict import find_problems, find_steps, find_verdict, grade_of, weak_classes
+from seefit.report.words import Words
+
+EN = Words("en")
+
+
+def record(accuracy: float = 0.9, balanced: float = 0.88, baseline: float = 0.7, half: float = 0.02, **changes: Any) -> Record:
+    scores = made_scores(400, accuracy, balanced, baseline, half)
+    per_class = {
+        name: {"n": 200, "recall": interval(0.88, 0.05), "precision": interval(0.9), "f1": interval(0.9)} for name in ("cat", "dog")
+    }
+    metrics = {
+        "headline": "test",
+        "test": scores,
+        "per_class": per_class,
+        "counts": {"train": {"cat": 700, "dog": 300}},
+        "skipped": 0,
+        "notes": [],
+    }
+    return Record(Path("runs/one"), {"data": "my pets"}, metrics | changes, {"classes": ["cat", "dog"]})
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "balanced", "grade"),
+    [(0.73, 0.70, "better"), (0.72, 0.70, "mixed"), (0.71, 0.53, "mixed"), (0.60, 0.90, "mixed"), (0.71, 0.52, "not"), (0.40, 0.40, "not")],
+)
+def test_the_lower_end_of_the_interval_decides(accuracy: float, balanced: float, grade: str) -> None:
+    """Baseline 0.7, half-width 0.02: 0.72 may be 0.70, which is not above it."""
+    assert grade_of(record(accuracy, balanced)) == grade
+
+
+def test_a_good_model_is_told_in_plain_words() -> None:
+    verdict = find_verdict(record(), EN)
+    assert verdict.title == "It gets 90 of 100 pictures right, and 88 of 100 when every class counts the same."
+    assert verdict.lines == [
+        "Measured on 400 test pictures that were kept aside until the end: 90 of 100 right. "
+        "The true number lies between 88 and 92 with 95\u00a0% confidence.",
+        "Always answering “cat”, the commonest class, would be right for 70 of 100. Even the low end of the interval is above that.",
+    ]
+    assert verdict.problems == []
+
+
+def test_a_useless_model_is_told_in_plain_words() -> None:
+    verdict = find_verdict(record(0.69, 0.5), EN)
+    assert verdict.title == "It is not better than always answering “cat”."
+    assert "Do not rely on this model yet." in verdict.lines[1]
+    assert verdict.problems[0].title == "Not better than the commonest class"
+    assert verdict.steps[0].command == "seefit check 'my pets'"
+
+
+def test_validation_as_headline_is_marked() -> None:
+    scores = made_scores(400, 0.9, 0.88, 0.7, 0.02)
+    run = record(headline="val", val=scores, test=None)
+    assert "There was no test part" in find_verdict(run, EN).lines[0]
+    assert [problem.title for problem in find_problems(run, EN)] == ["The headline is validation, not test"]
+    assert "seefit train 'my pets' --test 0.15" in [step.command for step in find_steps(run, EN)]
+
+
+def test_a_leak_comes_first() -> None:
+    note = "Leak: 3 files stand in train and test."
+    problems = find_problems(record(0.69, 0.5, notes=["Other.", note]), EN)
+    assert (problems[0].grade, problems[0].text) == ("serious", note)
+
+
+def test_every_kind_of_problem_is_found() -> None:
+    entries = {"cat": (200, 0.95), "dog": (30, 0.4), "ox": (4, 0.0)}
+    per_class = {name: {"n": n, "recall": interval(recall, 0.05), "precision": interval(0.9)} for name, (n, recall) in entries.items()}
+    counts = {"train": {"cat": 1500, "dog": 100, "ox": 12}}
+    run = record(half=0.08, per_class=per_class, counts=counts, skipped=3)
+    run.metrics["test"]["ece"] = interval(0.12, 0.03)
+    problems = find_problems(run, EN)
+    assert [(problem.grade, problem.title) for problem in problems] == [
+        ("serious", "One class is found less often than the others"),
+        ("note", "The figures are still uncertain"),
+        ("note", "Some classes have far more images than others"),
+        ("note", "Its stated probabilities cannot be taken at their word"),
+        ("note", "3 files were left out"),
+        ("note", "One class has fewer than 20 training images"),
+    ]
+    assert problems[0].text == "“dog”. Of 100 pictures that really are “dog”, it finds 40."
+    assert problems[1].text == "The headline may be off by 8 points either way, since it rests on 400 pictures."
+    assert problems[2].text == "“cat” has 1,500 training images, “ox” has 12: 125 times fewer."
+
+
+def test_four_images_do_not_make_a_weak_class() -> None:
+    few = {"cat": {"n": 4, "recall": interval(0.0, 0.0)}, "dog": {"n": 5, "recall": interval(0.0, 0.0)}}
+    assert weak_classes(record(per_class=few)) == ["dog"]
+
+
+def test_tiles_show_the_headline_first_with_its_blind_guess() -> None:
+    tiles = find_verdict(record(), EN).tiles
+    assert [tile.name for tile in tiles] == ["Balanced accuracy", "Accuracy", "Weighted accuracy", "Macro F1", "AUC"]
+    assert [tile.reference for tile in tiles] == [50.0, 70.0, None, None, 50.0]
+    assert (tiles[0].value, tiles[0].interval) == ("88.0\u00a0%", "86.0 to 90.0\u00a0%")
+
+
+def test_a_missing_auc_has_no_tile() -> None:
+    run = record()
+    run.metrics["test"]["auc"] = None
+    assert "AUC" not in [tile.name for tile in find_verdict(run, EN).tiles]
+
+
+def test_the_last_step_is_to_use_it_and_names_no_folder_of_this_machine() -> None:
+    assert find_steps(record(), EN)[-1].command == "seefit predict runs/one photo.jpg"
+    absolute = Record(Path("/data/secret/runs/one"), {}, record().metrics, {"classes": ["cat", "dog"]})
+    assert find_steps(absolute, EN)[-1].command == "seefit predict one photo.jpg"
