@@ -102,8 +102,9 @@ def _write_predictions(run: Path, names: list[str], rows: list[tuple[Path, str]]
 
 def _write_settings(run: Path, root: Path, classes: list[str]) -> None:
     config = {
-        "data": "demo:elpv", "root": str(root), "method": "probe", "backbone": "lite0", "features": "stages", "image_size": 224,
-        "fit": "squash", "val": 0.15, "test": 0.15, "seed": 0, "group_by": "group", "engine": "openvino bf16",
+        "data": "demo:elpv", "root": None, "method": "probe", "backbone": "lite0", "features": "stages", "image_size": 224,
+        "fit": "auto", "val": 0.15, "test": 0.15, "seed": 0, "group_by": "group",
+        "resolved": {"root": str(root), "backbone": "tf_efficientnet_lite0", "fit": "squash", "engine": "openvino bf16", "cut": str(root)},
     }  # fmt: skip
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     bundle = {

@@ -69,6 +69,12 @@ def test_validation_and_uselessness_are_said(tmp_path: Path) -> None:
     assert "it is **not** shown to be better than that" in text
 
 
+def test_a_model_that_nobody_judged_says_so(tmp_path: Path) -> None:
+    text = card(tmp_path, ["cat", "dog"], headline="cross_validation", test=None, val=None, cross_validation=None, per_class={})
+    assert "Nothing was judged: no images were kept aside." in text
+    assert "intervals" not in text
+
+
 def test_leaks_come_first_among_the_limits(tmp_path: Path) -> None:
     text = card(tmp_path, ["cat", "dog"], notes=["Other note.", "Leak: 3 files stand in train and test."])
     limits = text.split("## Limits\n\n")[1].splitlines()

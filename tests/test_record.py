@@ -9,7 +9,7 @@ import pytest
 
 from made_run import make_run, write_rows
 from seefit.errors import RunError
-from seefit.report.record import Figure, Prediction, as_figure, confusions, read_run, read_split
+from seefit.report.record import Figure, Prediction, as_figure, confusions, public_name, read_run, read_split
 
 RUN_HINT = "Finish the run with `seefit resume RUN`, or name another run (`seefit runs` lists them)."
 
@@ -54,7 +54,7 @@ def test_beyond_a_hundred_classes_the_actual_probability_may_be_a_bound(run: Pat
 def test_missing_files_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         read_run(tmp_path)
-    names = ["config.yaml", "metrics.json", "bundle/bundle.json", "predictions.csv"]
+    names = ["config.yaml", "metrics.json", "bundle/bundle.json"]
     assert caught.value.message == "\n".join(
         f"Cannot read the run: {tmp_path / name}. Expected the file of a finished run, got no such file." for name in names
     )
@@ -113,3 +113,40 @@ def test_baseline_class_is_the_commonest_of_the_training_part(run: Path) -> None
     metrics["counts"]["train"]["cat"] = 999
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert read_run(run).baseline_class == "cat"
+
+
+def test_settings_are_those_that_were_used(run: Path) -> None:
+    config = read_run(run).config
+    assert (config["backbone"], config["fit"], config["seed"]) == ("tf_efficientnet_lite0", "squash", 0)
+    assert Path(config["root"]).name == "data"
+    assert "resolved" not in config
+
+
+def test_a_missing_file_of_predictions_is_named(run: Path) -> None:
+    (run / "predictions.csv").unlink()
+    with pytest.raises(RunError, match=r"predictions\.csv\. Expected the file of a finished run, got no such file\."):
+        read_run(run)
+
+
+@pytest.mark.parametrize("folds", [None, {"n": 90, "accuracy": {"value": 0.8, "low": 0.7, "high": 0.9}}])
+def test_a_run_without_test_and_validation_has_no_predictions(run: Path, folds: object) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(
+        json.dumps(metrics | {"headline": "cross_validation", "test": None, "val": None, "cross_validation": folds})
+    )
+    (run / "predictions.csv").unlink()
+    record = read_run(run)
+    assert (record.predictions, record.headline) == ([], folds or {})
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("demo:elpv", "demo:elpv"),
+        ("photos/cats", "photos/cats"),
+        ("/data/private/cats", "…/cats"),
+        ("https://me:secret@example.org:80/a/cats.zip?key=1", "example.org/a/cats.zip"),
+    ],
+)
+def test_names_that_are_passed_on_keep_secrets(source: str, name: str) -> None:
+    assert public_name(source) == name

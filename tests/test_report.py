@@ -153,6 +153,18 @@ def _many_classes(run: Path, photos: dict[str, list[Path]], root: Path) -> Path:
     return run
 
 
+def test_a_run_that_nobody_judged_has_a_report_too(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "cells"
+    shutil.copytree(finished, run)
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    nothing: dict[str, object] = {"headline": "cross_validation", "test": None, "val": None, "cross_validation": None, "per_class": {}}
+    (run / "metrics.json").write_text(json.dumps(metrics | nothing), encoding="utf-8")
+    (run / "predictions.csv").unlink()
+    page = Page(build_report(run).read_text(encoding="utf-8"))
+    assert "It was not judged." in page.text
+    assert page.count("figure") == 2
+
+
 def test_a_run_that_is_not_finished_is_refused_and_left_alone(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "cells"
     shutil.copytree(finished, run)

@@ -44,6 +44,7 @@ def test_every_figure_has_a_sentence_an_alternative_and_its_numbers(tmp_path: Pa
 
 def test_scores_hold_every_part_and_name_the_engine_of_the_folds(tmp_path: Path) -> None:
     section = scores_section(made(tmp_path, 2), EN)
+    assert section is not None
     assert "5 times" in section.lead[1]
     assert "openvino bf16" in section.lead[1]
     _, table = section.folded[0]
@@ -118,7 +119,8 @@ def test_no_path_no_chapter(tmp_path: Path, rows: list[dict[str, str]]) -> None:
 def test_how_it_was_made_names_settings_but_no_folder_of_this_machine(tmp_path: Path) -> None:
     section = method_section(made(tmp_path, 2), EN)
     settings = {row[0]: row[1] for row in section.folded[0][1].rows}
-    assert settings["backbone"] == "lite0"
+    assert settings["backbone"] == "tf_efficientnet_lite0", "as resolved"
+    assert settings["cut"] == "…/data"
     assert "root" not in settings
     assert (
         section.lead[0]

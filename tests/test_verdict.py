@@ -67,8 +67,25 @@ def test_validation_as_headline_is_marked() -> None:
     assert "seefit train 'my pets' --test 0.15" in [step.command for step in find_steps(run, EN)]
 
 
-def test_a_leak_comes_first() -> None:
-    note = "Leak: 3 files stand in train and test."
+def test_cross_validation_as_headline_is_marked() -> None:
+    run = record(headline="cross_validation", cross_validation=made_scores(300, 0.9, 0.88, 0.7, 0.02), test=None)
+    verdict = find_verdict(run, EN)
+    assert verdict.lines[0].startswith("Measured by cross-validation on the 300 training pictures")
+    assert [(problem.grade, problem.title) for problem in verdict.problems] == [("note", "The headline is cross-validation, not test")]
+
+
+def test_a_model_that_nobody_judged_says_so() -> None:
+    verdict = find_verdict(record(headline="cross_validation", cross_validation=None, test=None, per_class={}), EN)
+    assert (verdict.grade, verdict.title) == ("unjudged", "It was not judged.")
+    assert verdict.problems[0].title == "It was not judged"
+    assert verdict.tiles == []
+    assert [step.command.split(" ")[1] for step in verdict.steps] == ["train", "predict"]
+
+
+@pytest.mark.parametrize(
+    "note", ["Leak: 3 files stand in train and test.", "2 groups of near-duplicates stand on several sides of the given split."]
+)
+def test_a_leak_comes_first(note: str) -> None:
     problems = find_problems(record(0.69, 0.5, notes=["Other.", note]), EN)
     assert (problems[0].grade, problems[0].text) == ("serious", note)
 

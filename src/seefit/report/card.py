@@ -45,7 +45,7 @@ its classes, also for a picture that shows none of them. What it was trained on:
 
 {table}
 
-Ranges are 95 % intervals. {verdict}
+{verdict}
 
 ## How to predict
 
@@ -111,7 +111,7 @@ def write_card(run: Path) -> Path:
         count=f"{len(record.classes):,}",
         made=_made(record),
         classes=_classes(record),
-        data=_text(str(record.config.get("data") or "not recorded")),
+        data=_text(record.data or "not recorded"),
         rests=_rests(record),
         table=_table(record, words),
         verdict=_verdict(record),
@@ -149,6 +149,10 @@ def _classes(record: Record) -> str:
 
 def _rests(record: Record) -> str:
     images = f"{int(record.headline.get('n', 0)):,}"
+    if not record.headline:
+        return "Nothing was judged: no images were kept aside."
+    if record.part == "cross_validation":
+        return f"There was no test part: the headline rests on {images} training images, each scored by a head that had not seen it."
     if record.part == "test":
         return f"The figures rest on {images} test images that were read once, after the model and every setting were fixed."
     tuned = "which also served to tune the model, so it may flatter"
@@ -158,6 +162,8 @@ def _rests(record: Record) -> str:
 def _table(record: Record, words: Words) -> str:
     parts = [part for part in (record.part, *PARTS) if record.metrics.get(part)]
     parts = list(dict.fromkeys(parts))
+    if not parts:
+        return ""
     lines = ["| figure | " + " | ".join(PARTS[part] for part in parts) + " |", "|---|" + "---|" * len(parts)]
     for name in SCORES:
         figures = [record.figure(part, name) for part in parts]
@@ -177,7 +183,8 @@ def _verdict(record: Record) -> str:
         "mixed": "its accuracy is not shown to be higher, but its balanced accuracy is higher than by guessing",
         "not": "it is **not** shown to be better than that",
     }[grade_of(record)]
-    return f"Always answering the commonest class would be right for {100 * baseline.value:.1f} % of these images; {compared}."
+    guess = f"{100 * baseline.value:.1f} % of these images"
+    return f"Ranges are 95 % intervals. Always answering the commonest class would be right for {guess}; {compared}."
 
 
 def _limits(record: Record, words: Words) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -63,7 +64,7 @@ class Record:
 
     Attributes:
         run: The run folder.
-        config: The resolved settings.
+        config: The settings, with what the run made of them in the place of what was asked for.
         metrics: The content of metrics.json.
         bundle: The content of bundle/bundle.json.
         predictions: The rows of predictions.csv.
@@ -86,13 +87,18 @@ class Record:
 
     @property
     def part(self) -> str:
-        """The part that the headline comes from: ``test`` or ``val``."""
+        """What the headline comes from: ``test``, ``val`` or, with neither, ``cross_validation``."""
         return str(self.metrics["headline"])
 
     @property
     def headline(self) -> dict[str, Any]:
-        """The metrics of that part."""
-        return dict(self.metrics[self.part])
+        """Its metrics; empty when nothing was judged."""
+        return dict(self.metrics.get(self.part) or {})
+
+    @property
+    def data(self) -> str:
+        """What the run was trained on, fit to be passed on: no folder of this machine, no key in an address."""
+        return public_name(str(self.config.get("data") or ""))
 
     @property
     def baseline_class(self) -> str:
@@ -111,6 +117,14 @@ class Record:
     def per_class(self, name: str, score: str) -> Figure | None:
         """Return ``precision``, ``recall`` or ``f1`` of one class."""
         return as_figure((self.metrics.get("per_class") or {}).get(name, {}).get(score))
+
+
+def public_name(source: str) -> str:
+    """Return a data source or setting without folders of this machine and without what an address may keep secret."""
+    if "://" in source:
+        address = urlsplit(source)
+        return f"{address.hostname or ''}{address.path}"
+    return f"…/{Path(source).name}" if Path(source).is_absolute() else source
 
 
 def as_figure(value: object) -> Figure | None:
@@ -139,11 +153,12 @@ def read_run(run: Path, *, rows: bool = True) -> Record:
     """
     problems: list[SeefitError] = []
     objects = [_read_object(run / name, problems) for name in ("config.yaml", "metrics.json", "bundle/bundle.json")]
-    if rows and not (run / "predictions.csv").is_file():
+    config, metrics, bundle = objects
+    if rows and metrics.get("headline") in {"test", "val"} and not (run / "predictions.csv").is_file():
         problems.append(_missing(run / "predictions.csv"))
     raise_all(problems)
-    config, metrics, bundle = objects
     raise_all(_gaps(run, metrics, bundle))
+    config = {key: value for key, value in config.items() if key != "resolved"} | dict(config.get("resolved") or {})
     if not rows:
         return Record(run, config, metrics, bundle)
     return Record(
@@ -204,7 +219,7 @@ def _read_object(path: Path, problems: list[SeefitError]) -> dict[str, Any]:
 def _gaps(run: Path, metrics: dict[str, Any], bundle: dict[str, Any]) -> list[SeefitError]:
     part = metrics.get("headline")
     problems: list[SeefitError] = []
-    if part not in {"test", "val"} or not isinstance(metrics.get(part), dict):
+    if part not in {"test", "val", "cross_validation"} or (part != "cross_validation" and not isinstance(metrics.get(part), dict)):
         problems.append(_damaged(run / "metrics.json", "a `headline` that names one of its parts", repr(part)))
     if not isinstance(bundle.get("classes"), list) or not bundle["classes"]:
         problems.append(_damaged(run / "bundle" / "bundle.json", "a list `classes`", repr(bundle.get("classes"))))
@@ -222,6 +237,8 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _read_predictions(path: Path) -> list[Prediction]:
     """Read predictions row by row: up to 100 classes one column each, beyond that the five most likely ones."""
+    if not path.is_file():
+        return []
     try:
         return [_from_top(row) if "top1" in row else _from_all(row) for row in _rows(path)]
     except (KeyError, ValueError, TypeError) as error:

@@ -67,7 +67,7 @@ def _render(record: Record, words: Words, sections: list[Section]) -> str:
     return render(
         words,
         run=shown(record.run.resolve().name, 80),
-        data=shown(str(record.config.get("data") or ""), 120),
+        data=shown(record.data, 120),
         verdict=find_verdict(record, words),
         notes=[shown(note) for note in record.metrics.get("notes") or [] if note not in told],
         sections=sections,

@@ -11,7 +11,7 @@ from seefit.drawing import shown, svg
 from seefit.report.figures import draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
-from seefit.report.record import Figure, Record, confusions
+from seefit.report.record import Figure, Record, confusions, public_name
 from seefit.report.trust import reliability_section
 from seefit.report.words import Words
 
@@ -22,9 +22,11 @@ PARTS = ("train", "val", "test")
 METRICS = ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
 
 
-def scores_section(record: Record, words: Words) -> Section:
+def scores_section(record: Record, words: Words) -> Section | None:
     """All metrics of all parts, with what they mean in plain words."""
     parts = [part for part in ("test", "val", "cross_validation") if record.metrics.get(part)]
+    if not parts:
+        return None
     rows = []
     for name in METRICS:
         figures = [record.figure(part, name) for part in parts]
@@ -146,7 +148,7 @@ def method_section(record: Record, words: Words) -> Section:
     """How the run was made and what its figures rest on."""
     metrics = record.metrics
     hidden = {"root"}  # a path of this machine; the report may be passed on
-    settings = [[shown(str(key)), shown(_plain(value), 200)] for key, value in record.config.items() if key not in hidden]
+    settings = [[shown(str(key)), shown(public_name(_plain(value)), 200)] for key, value in record.config.items() if key not in hidden]
     made = [
         [words("made.backbone"), shown(str(record.bundle.get("backbone", "–")))],
         [words("made.image_size"), f"{record.bundle.get('image_size', '–')} px, {record.bundle.get('fit', '–')}"],
@@ -251,7 +253,7 @@ def _confusion_picture(record: Record, words: Words, pairs: list[tuple[tuple[str
 
 
 def _method_lead(record: Record, words: Words) -> list[str]:
-    lead = [words(f"method.rests.{record.part}", images=f"{int(record.headline.get('n', 0)):,}")]
+    lead = [words(f"method.rests.{record.part}", images=f"{int(record.headline['n']):,}")] if record.headline else []
     if record.config.get("group_by") not in {None, "", "none"}:
         lead.append(words("method.groups", name=shown(str(record.config["group_by"]), 80)))
     lead.append(words("method.seed", seed=_plain(record.config.get("seed"))))

@@ -38,10 +38,13 @@ def grade_of(record: Record) -> str:
     Returns:
         ``better``: the lower end of accuracy's interval lies above that baseline. ``mixed``: it does not, but the
         lower end of balanced accuracy lies above 1 / classes, so it does tell classes apart. ``not``: neither.
+        ``unjudged``: there are no figures.
     """
     accuracy, balanced = record.figure(record.part, "accuracy"), record.figure(record.part, "balanced_accuracy")
+    if accuracy is None:
+        return "unjudged"
     baseline = record.figure(record.part, "majority_baseline")
-    if accuracy and baseline and accuracy.low > baseline.value:
+    if baseline and accuracy.low > baseline.value:
         return "better"
     return "mixed" if balanced and balanced.low > 1 / len(record.classes) else "not"
 
@@ -57,7 +60,7 @@ def weak_classes(record: Record) -> list[str]:
 
 def leaks(record: Record) -> list[str]:
     """Return the notes of the run that speak of a leak."""
-    return [note for note in record.metrics.get("notes") or [] if "leak" in note.lower()]
+    return [note for note in record.metrics.get("notes") or [] if "leak" in note.lower() or "several sides" in note]
 
 
 def find_problems(record: Record, words: Words) -> list[Problem]:
@@ -79,17 +82,23 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
 
 def find_steps(record: Record, words: Words) -> list[Step]:
     """Return what to do next, in order, each with its command where there is one."""
-    data = shlex.quote(shown(str(record.config.get("data") or "DATA")))
+    data = shlex.quote(shown(record.data or "DATA"))
     run = shlex.quote(shown(str(record.run if not record.run.is_absolute() else record.run.name)))
-    weak = weak_classes(record)
     return [
         *([Step(words("step.leak"), f"seefit train {data} --group-by COLUMN")] if leaks(record) else []),
-        *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) != "better" else []),
-        *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part == "val" else []),
-        Step(words("step.mistakes")) if not weak else Step(words("step.weak", names=words.names(weak))),
+        *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) in {"mixed", "not"} else []),
+        *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
+        *_look_at_mistakes(record, words),
         *([Step(words("step.more_test"))] if _half_width(record) > WIDE_INTERVAL else []),
         Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
     ]
+
+
+def _look_at_mistakes(record: Record, words: Words) -> list[Step]:
+    weak = weak_classes(record)
+    if weak:
+        return [Step(words("step.weak", names=words.names(weak)))]
+    return [Step(words("step.mistakes"))] if any(not row.right for row in record.predictions) else []
 
 
 def _title(record: Record, words: Words, grade: str) -> str:
@@ -102,6 +111,8 @@ def _title(record: Record, words: Words, grade: str) -> str:
 
 
 def _lines(record: Record, words: Words, grade: str) -> list[str]:
+    if grade == "unjudged":
+        return [words("verdict.unjudged.line")]
     accuracy = record.figure(record.part, "accuracy") or NUMBER_ZERO
     baseline = record.figure(record.part, "majority_baseline") or NUMBER_ZERO
     rests = words(
@@ -139,13 +150,16 @@ def _half_width(record: Record) -> float:
 
 def _against_baseline(record: Record, words: Words) -> list[Problem]:
     grade = grade_of(record)
-    if grade == "better":
+    if grade in {"better", "unjudged"}:
         return []
     return [Problem("serious", words(f"problem.{grade}"), words(f"problem.{grade}.text", name=shown(record.baseline_class, 40)))]
 
 
 def _headline_part(record: Record, words: Words) -> list[Problem]:
-    return [Problem("serious", words("problem.validation"), words("problem.validation.text"))] if record.part == "val" else []
+    if record.part == "test":
+        return []
+    kind = "unjudged" if grade_of(record) == "unjudged" else record.part
+    return [Problem("note" if kind == "cross_validation" else "serious", words(f"problem.{kind}"), words("problem.no_test"))]
 
 
 def _weak(record: Record, words: Words) -> list[Problem]:
