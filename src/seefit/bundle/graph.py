@@ -319,9 +319,9 @@ def choose_fit(sizes: NDArray[np.int64]) -> tuple[Fit, str]:
     2:1 are squashed: nothing is lost and all are distorted alike. Anything else is padded.
 
     Args:
-        sizes: (N, 2) height and width in pixels.
+        sizes: (N, 2) width and height in pixels.
     """
-    ratio = sizes[:, 1] / sizes[:, 0]
+    ratio = sizes[:, 0] / sizes[:, 1]
     long_side = float(np.quantile(np.maximum(ratio, 1 / ratio), 0.95))
     low, high = np.quantile(ratio, [0.05, 0.95])
     if long_side <= 1.05:

@@ -1,0 +1,84 @@
+"""How a failure ends: the error's own words on stderr or as JSON on stdout, and the exit code. Tracebacks only on demand."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import typer
+
+from seefit.console import printable
+from seefit.errors import ResourceError, SeefitError, UsageError
+from seefit.files import to_json
+
+INTERRUPTED = 130
+BUG = 1
+
+
+def explain(error: BaseException, arguments: list[str]) -> int:
+    """Tell the user what went wrong and return the exit code.
+
+    Args:
+        error: What was raised.
+        arguments: The command line, without the program's name.
+    """
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else BUG
+    if isinstance(error, typer.Exit):
+        return int(error.exit_code)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        print("Interrupted. What was computed is kept: the same command goes on from it.", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):  # the reader of our output went away
+        sys.stderr.close()
+        return 0
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    known = _known(error)
+    if known is None:
+        return _bug(error, arguments)
+    if "--json" in arguments:
+        print(to_json(known.to_json()))
+    else:
+        print(f"error: {printable(known.message)}\n{printable(known.hint)}", file=sys.stderr)
+    return known.exit_code
+
+
+def _known(error: BaseException) -> SeefitError | None:
+    if isinstance(error, SeefitError):
+        return error
+    if isinstance(error, typer.TyperException):
+        text = str(getattr(error, "format_message", lambda: str(error))()).rstrip(".")
+        return UsageError("Cannot read the command line", where="seefit", expected="a command as `seefit --help` shows", got=text, hint="See `seefit --help`")
+    if isinstance(error, MemoryError):
+        return ResourceError("Out of memory", where="this machine", expected="enough memory", got="none left", hint="Close other programs, or use a smaller --image-size")
+    return None
+
+
+def _bug(error: BaseException, arguments: list[str]) -> int:
+    """Write a log with versions that can be pasted into an issue."""
+    from importlib.metadata import distributions
+
+    versions = sorted(f"{d.metadata['Name']} {d.version}" for d in distributions())
+    text = "\n".join(
+        [
+            "seefit stopped on a bug",
+            f"command: seefit {' '.join(map(printable, arguments))}",
+            f"python {platform.python_version()} on {platform.platform()}",
+            "",
+            "".join(traceback.format_exception(error)),
+            *versions,
+        ]
+    )
+    with tempfile.NamedTemporaryFile("w", prefix="seefit-", suffix=".log", delete=False, encoding="utf-8", errors="replace") as log:
+        log.write(text)
+    message = f"This is a bug in seefit: {type(error).__name__}: {printable(str(error))}"
+    hint = f"Please report it with the log {Path(log.name)}."
+    if "--json" in arguments:
+        print(to_json({"error": {"code": BUG, "message": message, "hint": hint}}))
+    else:
+        print(f"error: {message}\n{hint}", file=sys.stderr)
+    return BUG

@@ -1,0 +1,81 @@
+"""``seefit features``: the features of all images in a file of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seefit.bundle.graph import choose_fit
+from seefit.console import Console
+from seefit.data.scan import check_usable, scan
+from seefit.data.sources import read_dataset
+from seefit.errors import ResourceError, UsageError
+from seefit.files import atomic_path, to_json
+from seefit.models.backbone import load_backbone
+from seefit.settings import make_settings
+from seefit.training.features import FeatureExtractor, choose_parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from seefit.data.scan import Scan
+
+SUFFIXES = (".npz", ".parquet")
+
+
+def features(given: dict[str, Any], *, out: Path, json_output: bool, console: Console) -> int:
+    """Compute (or find kept) the features of all usable images and write them to a file.
+
+    Args:
+        given: Settings given by hand, as for ``train``.
+        out: ``.npz`` (arrays ``features`` (N, D) float32, ``path``, ``label``, ``sha256``) or ``.parquet`` (columns
+            ``path``, ``label``, ``sha256``, ``features``).
+        json_output: Print ``{"out", "images", "features", "shape"}`` on stdout.
+        console: Where progress is shown.
+    """
+    if out.suffix not in SUFFIXES:
+        raise UsageError("Unknown file type", where=out, expected=" or ".join(SUFFIXES), got=repr(out.suffix), hint="Name a file that ends in .npz or .parquet")
+    settings = make_settings(given)
+    dataset = read_dataset(settings.data, labels=settings.labels, root=settings.root, console=console)
+    seen = scan(dataset, max_pixels=settings.max_pixels, console=console)
+    check_usable(seen, dataset, parts=1, max_skipped=settings.max_skipped, allow_leak=True)
+    backbone = load_backbone(settings.backbone, settings.image_size, console=console)
+    fit = choose_fit(seen.sizes)[0] if settings.fit == "auto" else settings.fit
+    extractor = FeatureExtractor(
+        backbone, choose_parts(backbone, settings.features), fit, device=settings.device, max_pixels=settings.max_pixels
+    )
+    matrix = extractor.extract(seen.samples, seen.sha256, console=console)
+    with atomic_path(out) as temporary:
+        _write_npz(temporary, seen, matrix) if out.suffix == ".npz" else _write_parquet(temporary, seen, matrix)
+    facts = {"out": str(out), "images": len(matrix), "features": list(extractor.parts), "shape": list(matrix.shape), "engine": extractor.engine.name}
+    print(to_json(facts) if json_output else f"{len(matrix):,} images x {matrix.shape[1]:,} features ({', '.join(extractor.parts)}) in {out}")
+    return 0
+
+
+def _write_npz(path: Path, seen: Scan, matrix: NDArray[np.float32]) -> None:
+    texts = {
+        "path": [sample.name for sample in seen.samples],
+        "label": [sample.label or "" for sample in seen.samples],
+        "sha256": seen.sha256,
+    }
+    with open(path, "wb") as handle:
+        np.savez(handle, features=matrix, **{name: np.array(values, dtype=np.str_) for name, values in texts.items()})
+
+
+def _write_parquet(path: Path, seen: Scan, matrix: NDArray[np.float32]) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ResourceError(
+            "Cannot write Parquet", where=path, expected="the package pyarrow", got="none", hint="Run `pip install 'seefit[parquet]'`, or use .npz"
+        ) from error
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1])
+    columns = {
+        "path": [sample.name for sample in seen.samples],
+        "label": [sample.label for sample in seen.samples],
+        "sha256": seen.sha256,
+    }
+    pq.write_table(pa.table({**columns, "features": vectors}), path)

@@ -1,0 +1,272 @@
+"""The command line: parse, dispatch, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seefit.cli import options as o
+from seefit.console import Console
+
+app = typer.Typer(
+    name="seefit",
+    help="From a folder of images to a classifier you can trust.\n\nStart with: seefit check DATA, then seefit train DATA.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _seefit(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from seefit import __version__
+
+        print(f"seefit {__version__}")
+        raise typer.Exit(0)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given by hand."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/elpv-lite0-<n>")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Train on 2,624 photographs of solar cells and say what to do next."""
+    from seefit.cli.demo import demo as command
+
+    return command(out=out, overrides=_given(seed=seed, device=device), json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def check(
+    data: o.Data,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    max_skipped: o.MaxSkipped = None,
+    max_pixels: o.MaxPixels = None,
+    allow_leak: o.AllowLeak = None,
+    out: Annotated[Path | None, typer.Option(help="Write the findings to this folder.", show_default="write nothing")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Look through all images before training: what is broken, doubled, mislabelled or leaking."""
+    from seefit.cli.check import check as command
+
+    options = _given(labels=labels, root=root, group_by=group_by, max_skipped=max_skipped, max_pixels=max_pixels, allow_leak=allow_leak)
+    return command(data, **options, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def train(
+    data: Annotated[str | None, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)] = None,
+    config: Annotated[Path | None, typer.Option(help="Take the settings from a config.yaml; options given by hand win.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/<data>-<backbone>-<n>")] = None,
+    preset: Annotated[str | None, typer.Option(help="fast: a linear probe on frozen features.", show_default="fast")] = None,
+    method: Annotated[str | None, typer.Option(help="probe.", show_default="probe")] = None,
+    backbone: o.Backbone = None,
+    features: o.Features = None,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    class_weights: Annotated[str | None, typer.Option(help="none, balanced (rare classes count more), or prior (shift to equal shares).", show_default="none")] = None,
+    val: Annotated[float | None, typer.Option(help="Validation part, as a share of all images.", show_default="0.15")] = None,
+    test: Annotated[float | None, typer.Option(help="Test part, as a share of all images.", show_default="0.15")] = None,
+    test_from_val: Annotated[float | None, typer.Option(help="Share of the validation part that becomes the test part.", show_default="off")] = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
+    max_skipped: o.MaxSkipped = None,
+    max_pixels: o.MaxPixels = None,
+    allow_leak: o.AllowLeak = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Train a classifier, judge it on a test part, and save it with a report."""
+    from seefit.cli.train import train as command
+
+    names = (
+        "data preset method backbone features image_size fit class_weights val test test_from_val labels root group_by "
+        "follow_links sha256 max_skipped max_pixels allow_leak seed device"
+    ).split()
+    values = locals()
+    return command(_given(**{name: values[name] for name in names}), config=config, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def features(
+    data: o.Data,
+    out: Annotated[Path, typer.Option(help="The file to write: .npz or .parquet.", show_default=False)],
+    backbone: o.Backbone = None,
+    features: o.Features = None,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    max_skipped: o.MaxSkipped = None,
+    max_pixels: o.MaxPixels = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Save the features of all images to a file."""
+    from seefit.cli.features import features as command
+
+    given = _given(data=data, backbone=backbone, features=features, image_size=image_size, fit=fit, labels=labels, root=root)
+    given |= _given(max_skipped=max_skipped, max_pixels=max_pixels, seed=seed, device=device)
+    return command(given, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run or a bundle.", show_default=False)],
+    images: Annotated[list[str], typer.Argument(help="Files and folders.", show_default=False)],
+    csv: Annotated[Path | None, typer.Option(help="Write the predictions to this CSV.", show_default="print them")] = None,
+    max_pixels: o.MaxPixels = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Predict the class of images."""
+    from seefit.cli.predict import predict as command
+
+    return command(run, images, csv=csv, **_given(max_pixels=max_pixels), json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run, or a bundle when DATA is given.", show_default=False)],
+    data: Annotated[str | None, typer.Argument(help="Other labelled images; without it the figures of the run's own test part are shown.", show_default=False)] = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    max_pixels: o.MaxPixels = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Show the figures of a run, or judge it on other labelled images."""
+    from seefit.cli.evaluate import evaluate as command
+
+    given = _given(labels=labels, root=root, group_by=group_by)
+    return command(run, data, given, **_given(max_pixels=max_pixels, seed=seed), json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def report(
+    run: o.RunPath,
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Build the report of a run again."""
+    from seefit.cli.report import report as command
+
+    return command(run, lang=lang, json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def models(
+    filter: Annotated[str | None, typer.Argument(help="Show only these, such as 'resnet*'.", show_default="all")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """List backbones with size, cost, published accuracy and whether their weights are here."""
+    from seefit.cli.models import models as command
+
+    return command(filter=filter, json_output=json)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where the run folders are.")] = Path("runs"),
+    delete: Annotated[list[Path] | None, typer.Option(help="Delete this run folder (repeatable).", show_default=False)] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """List runs with their figures, or delete some."""
+    from seefit.cli.runs import runs as command
+
+    return command(folder, delete=delete or [], json_output=json)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Empty it.")] = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Show what the cache folder holds, or empty it."""
+    from seefit.cli.cache import cache as command
+
+    return command(clear=clear, json_output=json)
+
+
+def run() -> None:
+    """Entry point: run the command line and leave with its exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: As on the command line, without the program's name.
+
+    Returns:
+        The exit code: 0 done, 1 a bug, 2 usage, 3 data, 4 run state, 5 artefact, 6 resources, 130 / 143 interrupted.
+    """
+    from seefit.cli.failure import explain
+
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not the main thread: whoever started us handles signals
+        pass
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except BaseException as error:  # every failure ends here, once
+        return explain(error, arguments)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(143)

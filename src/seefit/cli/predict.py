@@ -1,0 +1,90 @@
+"""``seefit predict``: classes of images, on the console, as JSON or as CSV; never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from seefit.bundle.bundle import Bundle, load
+from seefit.bundle.predict import Prediction, write_predictions
+from seefit.bundle.predict import predict as predict_samples
+from seefit.console import Console, printable
+from seefit.data.image import MAX_PIXELS
+from seefit.data.sources import list_images
+from seefit.errors import DataError
+from seefit.files import to_json
+
+SHOWN_SCORES = 3
+
+
+def predict(
+    run: Path, images: list[str], *, csv: Path | None, max_pixels: int = MAX_PIXELS, json_output: bool = False, console: Console
+) -> int:
+    """Predict files and folders.
+
+    Args:
+        run: A run or a bundle.
+        images: Files and folders.
+        csv: Where to write the predictions; None prints them.
+        max_pixels: Images with more pixels are left out.
+        json_output: Print ``[{"path", "predictions": [{"label", "score"}, …]}, …]`` on stdout.
+        console: Where to say what was left out.
+
+    Raises:
+        DataError: No image could be decoded; the first reason is named.
+    """
+    bundle = load(run)
+    told = _Told(console)
+    predictions = told.pass_on(predict_samples(bundle, list_images(images), max_pixels=max_pixels))
+    if csv is not None:
+        write_predictions(csv, bundle.classes, predictions)
+        told.conclude()
+        print(to_json({"csv": str(csv), "images": told.good, "skipped": told.bad}) if json_output else f"{told.good:,} predictions in {csv}")
+    elif json_output:
+        _print_json(predictions)
+        told.conclude()
+    else:
+        _print_lines(bundle, predictions)
+        told.conclude()
+    return 0
+
+
+class _Told:
+    """Counts predictions as they pass and warns of images that have none."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.good, self.bad = console, 0, 0
+        self.first: DataError | None = None
+
+    def pass_on(self, predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+        for prediction in predictions:
+            if prediction.error is None:
+                self.good += 1
+                yield prediction
+            else:
+                self.bad += 1
+                self.first = self.first or prediction.error
+                self.console.warn(f"left out {prediction.sample.name}: {prediction.error.reason}")
+
+    def conclude(self) -> None:
+        """Raise when there was nothing but failures."""
+        if not self.good and self.first is not None:
+            raise self.first
+        if not self.good:
+            raise DataError("Nothing to predict", where="the named paths", expected="images", got="none", hint="Name image files, or folders that hold some")
+
+
+def _print_json(predictions: Iterator[Prediction]) -> None:
+    """Print the list as it comes, so that nothing grows with the number of images."""
+    opened = False
+    for p in predictions:
+        print(("," if opened else "[") + "\n" + to_json({"path": p.sample.name, "predictions": p.ranked()}), end="")
+        opened = True
+    if opened:
+        print("\n]")
+
+
+def _print_lines(bundle: Bundle, predictions: Iterator[Prediction]) -> None:
+    for prediction in predictions:
+        scores = ", ".join(f"{printable(entry['label'])} {entry['score']:.1%}" for entry in prediction.ranked()[:SHOWN_SCORES])
+        print(f"{printable(prediction.sample.name)}: {scores}")

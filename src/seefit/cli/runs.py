@@ -1,0 +1,58 @@
+"""``seefit runs``: what was trained, how good it is, and deleting what is no longer wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from seefit.console import printable
+from seefit.files import to_json
+from seefit.runs import Listed, delete_run, list_runs
+
+
+def runs(folder: Path, *, delete: Sequence[Path], json_output: bool) -> int:
+    """List the runs below a folder, newest first, or delete some.
+
+    Args:
+        folder: Where the run folders are.
+        delete: Run folders to delete; then nothing is listed.
+        json_output: Print one JSON object on stdout.
+    """
+    for run in delete:
+        delete_run(run)
+    if delete:
+        print(to_json({"deleted": [str(run) for run in delete]}) if json_output else "\n".join(f"deleted {run}" for run in delete))
+        return 0
+    found = list_runs(folder)
+    if json_output:
+        print(to_json({"runs": [_record(run) for run in found]}))
+    elif not found:
+        print(f"No runs in {folder}. Start one with: seefit train DATA")
+    else:
+        _print_table(found)
+    return 0
+
+
+def _record(run: Listed) -> dict[str, object]:
+    figures = {"balanced_accuracy": run.balanced_accuracy, "accuracy": run.accuracy}
+    return {"run": str(run.run), "state": run.state, "data": run.data, "backbone": run.backbone, "part": run.headline, **figures}
+
+
+def _print_table(found: Sequence[Listed]) -> None:
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    table = Table("run", "state", "made", "data", "backbone", "balanced accuracy", box=None, pad_edge=False)
+    for run in found:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
+        cells = [str(run.run), run.state, made, run.data, run.backbone, _figure(run)]
+        table.add_row(*(printable(cell).replace("[", r"\[") for cell in cells))
+    RichConsole().print(table)
+
+
+def _figure(run: Listed) -> str:
+    if run.balanced_accuracy is None:
+        return "–"
+    value, low, high = (run.balanced_accuracy[key] for key in ("value", "low", "high"))
+    return f"{value:.1%} [{low:.1%}, {high:.1%}]" + ("" if run.headline == "test" else f" on {run.headline}")

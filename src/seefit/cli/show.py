@@ -1,0 +1,55 @@
+"""How figures look on the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seefit.console import printable
+
+SHOWN_CLASSES = 20
+_NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "weighted_accuracy": "weighted accuracy",
+    "macro_f1": "macro F1",
+    "auc": "AUC",
+    "nll": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "majority_baseline": "always the commonest class",
+}
+_SHARES = {"balanced_accuracy", "accuracy", "weighted_accuracy", "majority_baseline", "ece"}
+
+
+def show_figures(metrics: dict[str, Any]) -> None:
+    """Print the headline part of ``metrics.json``: figures with 95 % intervals and the per-class table."""
+    part = metrics["headline"]
+    figures = metrics.get(part) or {}
+    title = {"test": "Test part", "val": "Validation part (there is no test part)"}.get(part, "Out-of-fold scores of the training part (there is no test part)")
+    print(f"\n{title}: {figures.get('n', 0):,} images" + " " * 6 + "[95 % interval]")
+    for key, name in _NAMES.items():
+        if figures.get(key):
+            print(f"  {name:<28} {_figure(figures[key], key in _SHARES)}")
+    _show_classes(metrics.get("per_class") or {})
+
+
+def _figure(figure: dict[str, float | None], share: bool) -> str:
+    def one(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1%}" if share else f"{value:.3f}"
+
+    return f"{one(figure['value']):>7}  [{one(figure['low'])}, {one(figure['high'])}]"
+
+
+def _show_classes(per_class: dict[str, Any]) -> None:
+    if not per_class:
+        return
+    weakest = sorted(per_class, key=lambda name: (per_class[name].get("recall") or {}).get("value") or 0)
+    shown = list(per_class) if len(per_class) <= SHOWN_CLASSES else weakest[:SHOWN_CLASSES]
+    width = max(12, *(min(len(printable(name)), 32) for name in shown))
+    print(f"\n  {'class':<{width}} {'images':>7}  {'recall':<24} precision")
+    for name in shown:
+        row = per_class[name]
+        recall, precision = (_figure(row[key], True) if row.get(key) else "–" for key in ("recall", "precision"))
+        print(f"  {printable(name)[:32]:<{width}} {row['n']:>7,} {recall:<25} {precision}")
+    if len(per_class) > len(shown):
+        print(f"  the {len(shown)} classes with the lowest recall of {len(per_class):,}; all are in the report")

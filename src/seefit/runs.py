@@ -1,0 +1,210 @@
+"""Run folders: making one, holding its lock, reading what is in it, listing them, deleting one safely."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seefit.errors import RunError
+from seefit.files import resource_error
+
+LOCK = ".lock"
+RUNS = Path("runs")
+
+
+def new_run(out: Path | None, stem: str) -> Path:
+    """Make a run folder: ``out``, or ``runs/<stem>-<n>`` with the first free n.
+
+    Raises:
+        RunError: ``out`` holds files already, or another process works in it (named by its pid).
+        ResourceError: The place cannot be written to.
+    """
+    if out is None:
+        return _numbered(stem)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = sorted(entry.name for entry in out.iterdir())
+    except OSError as error:
+        raise resource_error(error, out) from error
+    holder = _holder(out)
+    if holder is not None:
+        raise _busy(out, holder)
+    if [name for name in taken if name != LOCK]:
+        raise RunError(
+            "The run folder is occupied", where=out, expected="a new or empty folder", got=f"{len(taken)} entries, such as {taken[0]!r}",
+            hint="Choose another folder with --out, or delete the old run with `seefit runs --delete`",
+        )  # fmt: skip
+    return out
+
+
+def _numbered(stem: str) -> Path:
+    clean = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem).strip("-.") or "run"
+    number = 1
+    while True:
+        folder = RUNS / f"{clean}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise resource_error(error, folder) from error
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run's lock; a lock whose process is dead is taken over.
+
+    Raises:
+        RunError: Another process holds it; its pid is named.
+        ResourceError: The folder cannot be written to.
+    """
+    path = run / LOCK
+    while True:
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            break
+        except FileExistsError as error:
+            holder = _holder(run)
+            if holder is not None:
+                raise _busy(run, holder) from error
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise resource_error(error, run) from error
+    with os.fdopen(handle, "w") as file:
+        file.write(str(os.getpid()))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _holder(run: Path) -> int | None:
+    """Return the pid of the living process that holds the lock."""
+    try:
+        pid = int((run / LOCK).read_text() or "0")
+    except (OSError, ValueError):
+        return None
+    if pid <= 0 or pid == os.getpid():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return pid
+
+
+def _busy(run: Path, pid: int) -> RunError:
+    return RunError(
+        "The run is in use",
+        where=run,
+        expected="no other process in it",
+        got=f"process {pid}",
+        hint="Wait until it ends, or choose another folder with --out",
+    )
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return ``config.yaml`` of a run.
+
+    Raises:
+        RunError: There is none, or it is no YAML mapping.
+    """
+    import yaml
+
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise not_a_run(run, "a folder without a readable config.yaml" if run.is_dir() else "no such folder") from error
+    if not isinstance(config, dict):
+        raise not_a_run(run, "a config.yaml that is no mapping")
+    return config
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """Return ``metrics.json`` of a run.
+
+    Raises:
+        RunError: The run is not finished, or the file is damaged.
+    """
+    read_config(run)
+    try:
+        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise not_a_run(run, "a run without metrics.json, not finished or damaged") from error
+    return dict(metrics)
+
+
+def not_a_run(run: Path, got: str) -> RunError:
+    """Return the error for a folder that is no finished run."""
+    return RunError("Not a finished run", where=run, expected="the folder of a finished run", got=got, hint="`seefit runs` lists them")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of ``seefit runs``."""
+
+    run: Path
+    state: str  # finished, running or unfinished
+    data: str
+    backbone: str
+    created: float
+    headline: str
+    accuracy: dict[str, float] | None
+    balanced_accuracy: dict[str, float] | None
+
+
+def list_runs(folder: Path = RUNS) -> list[Listed]:
+    """Return every run below a folder, newest first."""
+    if not folder.is_dir():
+        return []
+    found = [_listed(config.parent) for config in folder.glob("*/config.yaml")]
+    return sorted(found, key=lambda run: -run.created)
+
+
+def _listed(run: Path) -> Listed:
+    config = read_config(run)
+    metrics: dict[str, Any] = {}
+    with contextlib.suppress(RunError):
+        metrics = read_metrics(run)
+    state = "finished" if metrics else "running" if _holder(run) else "unfinished"
+    headline = metrics.get("headline", "")
+    figures = metrics.get(headline) or {}
+    created = (run / "config.yaml").stat().st_mtime
+    return Listed(
+        run,
+        state,
+        str(config.get("data")),
+        str(config.get("backbone")),
+        created,
+        headline,
+        figures.get("accuracy"),
+        figures.get("balanced_accuracy"),
+    )
+
+
+def delete_run(run: Path) -> None:
+    """Delete one run folder: only what is one, and only when no process works in it.
+
+    Raises:
+        RunError: It is no run, is in use, or is a link.
+        ResourceError: The system refuses.
+    """
+    read_config(run)
+    holder = _holder(run)
+    if holder is not None:
+        raise _busy(run, holder)
+    if run.is_symlink() or not (run / "split.csv").is_file():
+        raise not_a_run(run, "a link" if run.is_symlink() else "a folder without split.csv")
+    try:
+        shutil.rmtree(run)
+    except OSError as error:
+        raise resource_error(error, run) from error

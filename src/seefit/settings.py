@@ -1,0 +1,113 @@
+"""The settings of a training run: what the user may say, checked, saved as ``config.yaml`` and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from seefit.data.image import MAX_PIXELS
+from seefit.errors import SeefitError, UsageError, raise_all, unknown_name
+
+
+class Settings(BaseModel):
+    """Everything that a training run depends on besides the images.
+
+    Attributes are named as the options of ``seefit train``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    labels: str = "folder"
+    root: Path | None = None
+    group_by: str | None = None
+    follow_links: bool = False
+    sha256: str | None = None
+    preset: Literal["fast"] = "fast"
+    method: Literal["probe"] = "probe"
+    backbone: str = "lite0"
+    features: Literal["auto", "stages", "pooled"] = "auto"
+    image_size: int | None = None
+    fit: Literal["auto", "crop", "pad", "squash"] = "auto"
+    class_weights: Literal["none", "balanced", "prior"] = "none"
+    val: float = Field(0.15, ge=0, lt=1)
+    test: float = Field(0.15, ge=0, lt=1)
+    test_from_val: float | None = Field(None, gt=0, lt=1)
+    max_skipped: float = Field(0.01, ge=0, le=1)
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
+    allow_leak: bool = False
+    seed: int = Field(0, ge=0, lt=2**32)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, Path) else value
+
+
+ALIASES = {"imgsz": "image_size", "model": "backbone", "group": "group_by"}
+RESOLVED = "resolved"  # the section of config.yaml that says what the run made of the settings; not read back
+
+
+def make_settings(given: dict[str, Any]) -> Settings:
+    """Check settings given by name.
+
+    Raises:
+        UsageError: Unknown names (with the closest match) and bad values, all together.
+    """
+    named = {ALIASES.get(key, key): value for key, value in given.items()}
+    try:
+        return Settings(**named)
+    except ValidationError as error:
+        raise_all([_problem(detail) for detail in error.errors()])
+        raise
+
+
+def read_settings(path: Path, overrides: dict[str, Any]) -> Settings:
+    """Read ``config.yaml`` of a run or a recipe; what is given by hand wins.
+
+    Raises:
+        UsageError: The file is missing, no YAML mapping, or has unknown names or bad values.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _bad_file(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    if not isinstance(content, dict):
+        raise _bad_file(path, type(content).__name__)
+    content.pop(RESOLVED, None)
+    return make_settings({**content, **overrides})
+
+
+def to_yaml(settings: Settings, resolved: dict[str, Any]) -> str:
+    """Return the text of ``config.yaml``: the settings, and what the run made of them."""
+    import yaml
+
+    header = "# Repeat this run with: seefit train --config config.yaml\n"
+    return header + yaml.safe_dump({**settings.model_dump(mode="json"), RESOLVED: resolved}, sort_keys=False, allow_unicode=True)
+
+
+def _problem(detail: Any) -> SeefitError:
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        try:
+            unknown_name("setting", name, Settings.model_fields)
+        except UsageError as error:
+            return error
+    if detail["type"] == "missing":
+        return UsageError("A setting is missing", where=name, expected="a value", got="none", hint=f"Give {name}")
+    option = f"--{name.replace('_', '-')}"
+    return UsageError("Bad setting", where=option, expected=_expected(detail), got=repr(detail["input"]), hint=f"See `seefit train --help` for {option}")
+
+
+def _expected(detail: Any) -> str:
+    text = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _bad_file(path: Path, got: str) -> UsageError:
+    return UsageError("Cannot read the settings", where=path, expected="a YAML file of settings", got=got, hint="Name a config.yaml with --config")
