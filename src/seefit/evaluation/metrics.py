@@ -47,7 +47,7 @@ from seefit.evaluation.roc import RankedClass, class_aucs, column_sums, divide, 
 NAMES = ("accuracy", "balanced_accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece", "majority_baseline")
 MANY_CLASSES = 100
 
-_AUC_WORK = 2_000_000_000  # images x classes x resamples: about two seconds
+_AUC_WORK = 2_000_000_000  # images x classes x resamples: a few seconds
 _FEWEST_RESAMPLES = 100
 _BLOCK = 4_000_000  # probabilities looked at together
 
