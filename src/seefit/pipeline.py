@@ -117,11 +117,19 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
     console.say(_environment_line())
     with clock.phase("scan"):
         dataset, seen = _scan(settings, console)
-    split = make_split(seen.samples, seen.sha256, seen.clusters, val=settings.val, test=settings.test, test_from_val=settings.test_from_val, seed=settings.seed)
+    split = make_split(
+        seen.samples,
+        seen.sha256,
+        seen.clusters,
+        val=settings.val,
+        test=settings.test,
+        test_from_val=settings.test_from_val,
+        seed=settings.seed,
+    )
     _write_data_files(run, seen, split)
     counts = _count(seen.samples, split, dataset.classes)
     _say_counts(counts, dataset.classes, split, console)
-    notes = _notes(dataset, seen, split)
+    notes = _notes(seen, split)
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
 
     with clock.phase("features"):
@@ -185,7 +193,7 @@ def _scan(settings: Settings, console: Console) -> tuple[Dataset, Scan]:
     seen = scan(dataset, max_pixels=settings.max_pixels, console=console)
     check_usable(seen, dataset, parts=_parts_to_cut(settings, dataset), max_skipped=settings.max_skipped, allow_leak=settings.allow_leak)
     console.say(f"{len(seen.samples):,} images in {len(dataset.classes):,} classes from {dataset.source}")
-    for sentence in [*dataset.notes, *seen.warnings]:
+    for sentence in seen.warnings:
         console.say(f"  note: {sentence}")
     if seen.skips:
         console.warn(f"{len(seen.skips):,} files are left out: see skipped.csv in the run folder")
@@ -228,14 +236,16 @@ def _say_counts(counts: dict[str, dict[str, int]], classes: tuple[str, ...], spl
         console.say(f"  note: {sentence}")
 
 
-def _notes(dataset: Dataset, seen: Scan, split: Split) -> list[str]:
+def _notes(seen: Scan, split: Split) -> list[str]:
     """Return the sentences that the report repeats; a leak comes first."""
     leaks = []
     if seen.leaks:
         leaks.append(f"{len(seen.leaks)} images stand on several sides of the given split (--allow-leak): the figures are too good.")
     if seen.near_leaks:
-        leaks.append(f"{len(seen.near_leaks)} groups of near-duplicates stand on several sides of the given split: the figures may be too good.")
-    return [*leaks, *split.notes, *dataset.notes, *seen.warnings]
+        leaks.append(
+            f"{len(seen.near_leaks)} groups of near-duplicates stand on several sides of the given split: the figures may be too good."
+        )
+    return [*leaks, *split.notes, *seen.warnings]
 
 
 def _extractor(settings: Settings, backbone: Backbone, sizes: NDArray[np.int64], console: Console) -> FeatureExtractor:
@@ -336,7 +346,9 @@ def _judge(
 
 
 def _say_folds(folds: dict[str, Any], engine: str, console: Console) -> None:
-    figures = ", ".join(f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name))
+    figures = ", ".join(
+        f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name)
+    )
     console.say(f"Over {folds['folds']} folds of the training part ({engine}): {figures}")
 
 

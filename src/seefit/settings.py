@@ -101,7 +101,9 @@ def _problem(detail: Any) -> SeefitError:
     if detail["type"] == "missing":
         return UsageError("A setting is missing", where=name, expected="a value", got="none", hint=f"Give {name}")
     option = f"--{name.replace('_', '-')}"
-    return UsageError("Bad setting", where=option, expected=_expected(detail), got=repr(detail["input"]), hint=f"See `seefit train --help` for {option}")
+    return UsageError(
+        "Bad setting", where=option, expected=_expected(detail), got=repr(detail["input"]), hint=f"See `seefit train --help` for {option}"
+    )
 
 
 def _expected(detail: Any) -> str:
@@ -110,4 +112,6 @@ def _expected(detail: Any) -> str:
 
 
 def _bad_file(path: Path, got: str) -> UsageError:
-    return UsageError("Cannot read the settings", where=path, expected="a YAML file of settings", got=got, hint="Name a config.yaml with --config")
+    return UsageError(
+        "Cannot read the settings", where=path, expected="a YAML file of settings", got=got, hint="Name a config.yaml with --config"
+    )

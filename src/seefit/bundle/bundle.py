@@ -215,7 +215,9 @@ def _refused(path: Path) -> ArtefactError:
         got = "a file of a kind that can run code when it is loaded (pickle or zip)"
     else:
         got = "a single file"
-    return ArtefactError("Cannot load the model", where=path, expected="the folder of a run or a bundle", got=got, hint="Name the run folder")
+    return ArtefactError(
+        "Cannot load the model", where=path, expected="the folder of a run or a bundle", got=got, hint="Name the run folder"
+    )
 
 
 def _damaged(where: Path, expected: str, got: str) -> ArtefactError:

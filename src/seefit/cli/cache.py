@@ -39,7 +39,9 @@ def _shelves(root: Path) -> list[dict[str, Any]]:
         return []
     with Store(root / "features") as store:
         found = store.shelves()
-    return sorted(({**entry["about"], **{k: entry[k] for k in ("entries", "bytes", "used")}} for entry in found.values()), key=lambda e: -e["used"])
+    return sorted(
+        ({**entry["about"], **{k: entry[k] for k in ("entries", "bytes", "used")}} for entry in found.values()), key=lambda e: -e["used"]
+    )
 
 
 def _clear(root: Path) -> None:

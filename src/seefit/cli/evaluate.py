@@ -36,6 +36,7 @@ def evaluate(
         json_output: Print one JSON object on stdout.
         console: Where progress is shown.
     """
+    metrics: dict[str, Any]
     if data is None:
         metrics = read_metrics(run)
     else:
@@ -45,7 +46,7 @@ def evaluate(
         if skips:
             console.warn(f"{len(skips):,} images are left out; the first: {skips[0].name} ({skips[0].reason})")
         figures = found.to_json()
-        detail = {key: figures.pop(key) for key in ("per_class", "confusion") if key in figures}
+        detail: dict[str, Any] = {key: figures.pop(key) for key in ("per_class", "confusion") if key in figures}
         metrics = {"headline": "test", "test": figures, **detail, "bundle": bundle.hash, "skipped": [skip.name for skip in skips]}
     if json_output:
         print(to_json(metrics))

@@ -52,9 +52,21 @@ def _known(error: BaseException) -> SeefitError | None:
         return error
     if isinstance(error, typer.TyperException):
         text = str(getattr(error, "format_message", lambda: str(error))()).rstrip(".")
-        return UsageError("Cannot read the command line", where="seefit", expected="a command as `seefit --help` shows", got=text, hint="See `seefit --help`")
+        return UsageError(
+            "Cannot read the command line",
+            where="seefit",
+            expected="a command as `seefit --help` shows",
+            got=text,
+            hint="See `seefit --help`",
+        )
     if isinstance(error, MemoryError):
-        return ResourceError("Out of memory", where="this machine", expected="enough memory", got="none left", hint="Close other programs, or use a smaller --image-size")
+        return ResourceError(
+            "Out of memory",
+            where="this machine",
+            expected="enough memory",
+            got="none left",
+            hint="Close other programs, or use a smaller --image-size",
+        )
     return None
 
 

@@ -36,7 +36,13 @@ def features(given: dict[str, Any], *, out: Path, json_output: bool, console: Co
         console: Where progress is shown.
     """
     if out.suffix not in SUFFIXES:
-        raise UsageError("Unknown file type", where=out, expected=" or ".join(SUFFIXES), got=repr(out.suffix), hint="Name a file that ends in .npz or .parquet")
+        raise UsageError(
+            "Unknown file type",
+            where=out,
+            expected=" or ".join(SUFFIXES),
+            got=repr(out.suffix),
+            hint="Name a file that ends in .npz or .parquet",
+        )
     settings = make_settings(given)
     dataset = read_dataset(settings.data, labels=settings.labels, root=settings.root, console=console)
     seen = scan(dataset, max_pixels=settings.max_pixels, console=console)
@@ -49,19 +55,25 @@ def features(given: dict[str, Any], *, out: Path, json_output: bool, console: Co
     matrix = extractor.extract(seen.samples, seen.sha256, console=console)
     with atomic_path(out) as temporary:
         _write_npz(temporary, seen, matrix) if out.suffix == ".npz" else _write_parquet(temporary, seen, matrix)
-    facts = {"out": str(out), "images": len(matrix), "features": list(extractor.parts), "shape": list(matrix.shape), "engine": extractor.engine.name}
-    print(to_json(facts) if json_output else f"{len(matrix):,} images x {matrix.shape[1]:,} features ({', '.join(extractor.parts)}) in {out}")
+    facts = {
+        "out": str(out),
+        "images": len(matrix),
+        "features": list(extractor.parts),
+        "shape": list(matrix.shape),
+        "engine": extractor.engine.name,
+    }
+    print(
+        to_json(facts) if json_output else f"{len(matrix):,} images x {matrix.shape[1]:,} features ({', '.join(extractor.parts)}) in {out}"
+    )
     return 0
 
 
 def _write_npz(path: Path, seen: Scan, matrix: NDArray[np.float32]) -> None:
-    texts = {
-        "path": [sample.name for sample in seen.samples],
-        "label": [sample.label or "" for sample in seen.samples],
-        "sha256": seen.sha256,
-    }
+    paths, labels = ([getattr(sample, name) or "" for sample in seen.samples] for name in ("name", "label"))
     with open(path, "wb") as handle:
-        np.savez(handle, features=matrix, **{name: np.array(values, dtype=np.str_) for name, values in texts.items()})
+        np.savez(
+            handle, features=matrix, path=np.array(paths, np.str_), label=np.array(labels, np.str_), sha256=np.array(seen.sha256, np.str_)
+        )
 
 
 def _write_parquet(path: Path, seen: Scan, matrix: NDArray[np.float32]) -> None:
@@ -70,7 +82,11 @@ def _write_parquet(path: Path, seen: Scan, matrix: NDArray[np.float32]) -> None:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ResourceError(
-            "Cannot write Parquet", where=path, expected="the package pyarrow", got="none", hint="Run `pip install 'seefit[parquet]'`, or use .npz"
+            "Cannot write Parquet",
+            where=path,
+            expected="the package pyarrow",
+            got="none",
+            hint="Run `pip install 'seefit[parquet]'`, or use .npz",
         ) from error
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1])
     columns = {

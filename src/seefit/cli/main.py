@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -76,19 +77,23 @@ def check(
 
 @app.command()
 def train(
-    data: Annotated[str | None, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)] = None,
-    config: Annotated[Path | None, typer.Option(help="Take the settings from a config.yaml; options given by hand win.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Take the settings from a config.yaml; options given by hand win.", show_default=False)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/<data>-<backbone>-<n>")] = None,
-    preset: Annotated[str | None, typer.Option(help="fast: a linear probe on frozen features.", show_default="fast")] = None,
-    method: Annotated[str | None, typer.Option(help="probe.", show_default="probe")] = None,
+    preset: o.Preset = None,
+    method: o.Method = None,
     backbone: o.Backbone = None,
     features: o.Features = None,
     image_size: o.ImageSize = None,
     fit: o.Fit = None,
-    class_weights: Annotated[str | None, typer.Option(help="none, balanced (rare classes count more), or prior (shift to equal shares).", show_default="none")] = None,
-    val: Annotated[float | None, typer.Option(help="Validation part, as a share of all images.", show_default="0.15")] = None,
-    test: Annotated[float | None, typer.Option(help="Test part, as a share of all images.", show_default="0.15")] = None,
-    test_from_val: Annotated[float | None, typer.Option(help="Share of the validation part that becomes the test part.", show_default="off")] = None,
+    class_weights: o.ClassWeights = None,
+    val: o.Val = None,
+    test: o.Test = None,
+    test_from_val: o.TestFromVal = None,
     labels: o.Labels = None,
     root: o.Root = None,
     group_by: o.GroupBy = None,
@@ -104,14 +109,10 @@ def train(
     debug: o.Debug = False,
 ) -> int:
     """Train a classifier, judge it on a test part, and save it with a report."""
+    settings = {name: value for name, value in locals().items() if name not in {"config", "out", "json", "quiet", "debug"}}
     from seefit.cli.train import train as command
 
-    names = (
-        "data preset method backbone features image_size fit class_weights val test test_from_val labels root group_by "
-        "follow_links sha256 max_skipped max_pixels allow_leak seed device"
-    ).split()
-    values = locals()
-    return command(_given(**{name: values[name] for name in names}), config=config, out=out, json_output=json, console=Console(quiet=quiet))
+    return command(_given(**settings), config=config, out=out, json_output=json, console=Console(quiet=quiet))
 
 
 @app.command()
@@ -161,7 +162,10 @@ def predict(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run, or a bundle when DATA is given.", show_default=False)],
-    data: Annotated[str | None, typer.Argument(help="Other labelled images; without it the figures of the run's own test part are shown.", show_default=False)] = None,
+    data: Annotated[
+        str | None,
+        typer.Argument(help="Other labelled images; without it the figures of the run's own test part are shown.", show_default=False),
+    ] = None,
     labels: o.Labels = None,
     root: o.Root = None,
     group_by: o.GroupBy = None,
@@ -257,10 +261,8 @@ def main(arguments: list[str]) -> int:
     """
     from seefit.cli.failure import explain
 
-    try:
+    with contextlib.suppress(ValueError):  # not the main thread: whoever started us handles signals
         signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:  # not the main thread: whoever started us handles signals
-        pass
     try:
         result = app(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -39,7 +39,9 @@ def predict(
     if csv is not None:
         write_predictions(csv, bundle.classes, predictions)
         told.conclude()
-        print(to_json({"csv": str(csv), "images": told.good, "skipped": told.bad}) if json_output else f"{told.good:,} predictions in {csv}")
+        print(
+            to_json({"csv": str(csv), "images": told.good, "skipped": told.bad}) if json_output else f"{told.good:,} predictions in {csv}"
+        )
     elif json_output:
         _print_json(predictions)
         told.conclude()
@@ -71,7 +73,13 @@ class _Told:
         if not self.good and self.first is not None:
             raise self.first
         if not self.good:
-            raise DataError("Nothing to predict", where="the named paths", expected="images", got="none", hint="Name image files, or folders that hold some")
+            raise DataError(
+                "Nothing to predict",
+                where="the named paths",
+                expected="images",
+                got="none",
+                hint="Name image files, or folders that hold some",
+            )
 
 
 def _print_json(predictions: Iterator[Prediction]) -> None:

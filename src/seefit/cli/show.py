@@ -25,7 +25,9 @@ def show_figures(metrics: dict[str, Any]) -> None:
     """Print the headline part of ``metrics.json``: figures with 95 % intervals and the per-class table."""
     part = metrics["headline"]
     figures = metrics.get(part) or {}
-    title = {"test": "Test part", "val": "Validation part (there is no test part)"}.get(part, "Out-of-fold scores of the training part (there is no test part)")
+    title = {"test": "Test part", "val": "Validation part (there is no test part)"}.get(
+        part, "Out-of-fold scores of the training part (there is no test part)"
+    )
     print(f"\n{title}: {figures.get('n', 0):,} images" + " " * 6 + "[95 % interval]")
     for key, name in _NAMES.items():
         if figures.get(key):

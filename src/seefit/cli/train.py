@@ -25,7 +25,9 @@ def train(given: dict[str, Any], *, config: Path | None, out: Path | None, json_
         console: Where progress is shown.
     """
     if config is None and "data" not in given:
-        raise UsageError("Nothing to train on", where="seefit train", expected="DATA or --config", got="neither", hint="Try `seefit train demo:elpv`")
+        raise UsageError(
+            "Nothing to train on", where="seefit train", expected="DATA or --config", got="neither", hint="Try `seefit train demo:elpv`"
+        )
     settings = read_settings(config, given) if config is not None else make_settings(given)
     finished = train_run(settings, out=out, console=console)
     print_run(finished, json_output=json_output)

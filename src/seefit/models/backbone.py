@@ -94,7 +94,11 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
     name = resolve(name)
     if image_size is not None and not 32 <= image_size <= 2048:
         raise UsageError(
-            "Bad image size", where="--image-size", expected="32 to 2048 pixels", got=str(image_size), hint="Leave out --image-size to use the backbone's own"
+            "Bad image size",
+            where="--image-size",
+            expected="32 to 2048 pixels",
+            got=str(image_size),
+            hint="Leave out --image-size to use the backbone's own",
         )
     weights = _weights_or_reason(name)
     key = json.dumps([name, image_size, weights.identity, CONVERTER_VERSION, version("timm"), version("torch")])
@@ -116,7 +120,7 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
     """
     import timm
 
-    if not timm.is_model(name.split(".")[0].removeprefix("hf_hub:").removeprefix("timm/")):
+    if not timm.is_model(name.split(".", maxsplit=1)[0].removeprefix("hf_hub:").removeprefix("timm/")):
         unknown_name("backbone", name, timm.list_models())
     size = {"img_size": image_size} if image_size and _takes_size(name) else {}
     if weights is None or weights.file is not None:
@@ -147,7 +151,7 @@ def _weights_or_reason(name: str) -> Weights:
     except Exception:
         import timm
 
-        if not timm.is_model(name.split(".")[0]):
+        if not timm.is_model(name.split(".", maxsplit=1)[0]):
             unknown_name("backbone", name, timm.list_models())
         raise
 

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seefit.bundle.runtime import Reference
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.image import DECODER_VERSION
 from seefit.environment import cache_folder
 from seefit.store import Store
 from seefit.training.engine import Engine, frozen_forward
-
-from seefit.bundle.runtime import Reference
 
 CHUNK = 256  # images per transaction: what a crash can cost
 
@@ -159,7 +158,7 @@ def _say_why(missing: int, total: int, recipe: Recipe, store: Store, console: Co
         console.say(f"{total - missing:,} of {total:,} images have kept features; {missing:,} are new")
         return
     others = [entry["about"] for entry in store.shelves().values() if entry["entries"]]
-    close = [about for about in others if about.get("backbone") == recipe.backbone]
+    close = [about for about in others if about.get("backbone") == recipe.backbone and about.get("engine") == recipe.engine]
     if close:
         mine: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
         other = min(close, key=lambda about: len(_differing(mine, about)))

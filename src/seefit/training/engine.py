@@ -108,7 +108,7 @@ class TorchEngine:
         self._torch, self._device, self._parts = torch, device, list(parts)
         self._dtype = torch.float16 if device == "cuda" else torch.float32
         self._names = [stage.name for stage in backbone.stages]
-        self._tower = tower(backbone).to(device=device, dtype=self._dtype, memory_format=torch.channels_last)
+        self._tower = tower(backbone).to(device, self._dtype).to(memory_format=torch.channels_last)
         self.name = f"torch-{device}-{'fp16' if device == 'cuda' else 'fp32'}"
 
     def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -143,7 +143,11 @@ def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, r
     if device == "cuda" or (device == "auto" and _has_gpu()):
         if not _has_gpu():
             raise ResourceError(
-                "No GPU", where="--device cuda", expected="a CUDA device that torch sees", got="none", hint="Use --device cpu or --device auto"
+                "No GPU",
+                where="--device cuda",
+                expected="a CUDA device that torch sees",
+                got="none",
+                hint="Use --device cpu or --device auto",
             )
         return TorchEngine(backbone, parts, "cuda")
     try:

@@ -134,7 +134,9 @@ def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]
     return [(np.sort(np.concatenate([rows[train], single])), np.sort(rows[test])) for train, test in inner]
 
 
-def _logistic(features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console) -> Head:
+def _logistic(
+    features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console
+) -> Head:
     strengths = [s * features.shape[1] / len(features) for s in STRENGTHS]
     if len(features) <= MAX_PATH_ROWS:
         standardised = scale.apply(features)
@@ -191,7 +193,7 @@ def _sample_fold(labels: Index, fold: Fold, seed: int) -> tuple[Index, list[Fold
     rng = np.random.default_rng(seed)
     taken = []
     for side in fold:
-        count = int(round(MAX_PATH_ROWS * len(side) / len(labels)))
+        count = round(MAX_PATH_ROWS * len(side) / len(labels))
         by_class = np.lexsort((rng.random(len(side)), labels[side]))
         taken.append(np.sort(side[by_class[np.linspace(0, len(side) - 1, count).astype(np.intp)]]))
     train, test = taken

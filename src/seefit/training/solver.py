@@ -68,7 +68,7 @@ class Rotation:
         """Rotate (n, D) rows. Equal rows would make the product singular: a millionth of its mean is added."""
         gram = (standardised @ standardised.T).astype(np.float64)
         gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) / len(gram) + 1e-12
-        triangle = np.linalg.cholesky(gram)
+        triangle: Double = np.linalg.cholesky(gram).astype(np.float64, copy=False)
         return cls(triangle.astype(np.float32), standardised, triangle)
 
     def back(self, weight: Double) -> Double:
@@ -76,7 +76,7 @@ class Rotation:
         from scipy.linalg import solve_triangular
 
         dual = solve_triangular(self._triangle, weight, lower=True, trans="T")
-        return (self._standardised.T @ dual.astype(np.float32)).astype(np.float64)
+        return np.asarray(self._standardised.T @ np.asarray(dual, np.float32), np.float64)
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,9 @@ def minimise(rows: Rows, targets: Float, weights: Double, strength: float, start
 
 def log_softmax(logits: Float) -> Float:
     """Return the logarithm of the softmax over the last axis, stable for any logits."""
-    shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    shifted: Float = logits - logits.max(-1, keepdims=True)
+    found: Float = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return found
 
 
 def cross_entropy(logits: Float, targets: Float, weights: Double) -> float:
