@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from seefit.models.backbone import Backbone, load_backbone
+from tiny import make_backbone, make_bundle
+
 PhotoFolder = Callable[..., Path]
 
 
@@ -46,6 +49,31 @@ def photo_folder(tmp_path: Path, elpv_cells: dict[str, list[Path]]) -> PhotoFold
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache folder that keeps the real `lite0` as ONNX (some 10 s, once): point ``SEEFIT_CACHE`` to it, or copy it.
+
+    With ``SEEFIT_CACHE`` pointing to it, ``load_backbone("lite0")`` returns at once. What a test adds to it stays for others.
+    """
+    folder = tmp_path_factory.mktemp("lite0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEFIT_CACHE", str(folder))
+        load_backbone("lite0")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """Return a backbone of three small layers at 32 px."""
+    return make_backbone(tmp_path_factory.mktemp("tiny") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Backbone) -> Path:
+    """Return a bundle folder on `tiny_backbone` with the classes of the solar cells; copy it before changing it."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "bundle", tiny_backbone)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

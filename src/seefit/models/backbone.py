@@ -101,14 +101,12 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
             hint="Leave out --image-size to use the backbone's own",
         )
     weights = _weights_or_reason(name)
-    key = json.dumps([name, image_size, weights.identity, CONVERTER_VERSION, version("timm"), version("torch")])
-    stem = f"{name.replace('/', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    folder = cache_folder("backbones")
-    kept = _kept(folder / f"{stem}.json")
+    description = _description(name, image_size, weights)
+    kept = _kept(description)
     if kept is not None:
         return kept
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
-    return _convert(name, image_size, weights, folder / f"{stem}.onnx")
+    return _convert(name, image_size, weights, description.with_suffix(".onnx"))
 
 
 def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:
@@ -163,6 +161,19 @@ def _takes_size(name: str) -> bool:
     return bool(config and config.fixed_input_size)
 
 
+def _description(name: str, image_size: int | None, weights: Weights) -> Path:
+    """Return where the description of a kept backbone is; its network is beside it. Another timm or torch makes another file."""
+    key = json.dumps([name, image_size, weights.identity, CONVERTER_VERSION, version("timm"), version("torch")])
+    stem = f"{name.replace('/', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return cache_folder("backbones") / f"{stem}.json"
+
+
+def _describe(backbone: Backbone) -> None:
+    """Write the description last: a network without one is not kept."""
+    record = {key: value for key, value in asdict(backbone).items() if key != "onnx"}
+    write_text(backbone.onnx.with_suffix(".json"), to_json(record))
+
+
 def _kept(description: Path) -> Backbone | None:
     """Return the kept backbone when its description and network are whole."""
     try:
@@ -188,8 +199,7 @@ def _convert(name: str, image_size: int | None, weights: Weights, target: Path) 
         _export(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
     mean, std = (tuple(float(v) for v in config[key]) for key in ("mean", "std"))
     about = Backbone(name, size, mean, std, stages, weights.identity, target, sha256_file(target))  # type: ignore[arg-type]
-    record = {key: value for key, value in asdict(about).items() if key != "onnx"}
-    write_text(target.with_suffix(".json"), to_json(record))
+    _describe(about)
     return about
 
 
