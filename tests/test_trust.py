@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from made_run import interval
 from seefit.report.record import Prediction, Record
-from seefit.report.trust import reliability_bins, reliability_section, wilson
+from seefit.report.trust import reliability_bins, reliability_section
 from seefit.report.words import Words
 
 
@@ -20,13 +19,6 @@ def test_bins_are_those_of_the_calibration_error() -> None:
     assert said == pytest.approx([0.515, 0.995])
     assert right == pytest.approx([0.5, 1.0])
     assert list(counts) == [2, 2]
-
-
-def test_wilson_agrees_with_scipy() -> None:
-    for hits, n in [(0, 5), (3, 7), (90, 100), (12, 12)]:
-        low, high = wilson(np.array([hits / n]), np.array([n]))
-        truth = binomtest(hits, n).proportion_ci(method="wilson")
-        assert (low[0], high[0]) == (pytest.approx(truth.low, abs=1e-6), pytest.approx(truth.high, abs=1e-6))
 
 
 def record(confidence: float, share_right: float) -> Record:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from made_run import interval, made_scores
+from made_run import interval, made_scores, write_rows
 from seefit.report.record import Record
 from seefit.report.verdict import find_problems, find_steps, find_verdict, grade_of, weak_classes
 from seefit.report.words import Words
@@ -33,7 +34,14 @@ def record(accuracy: float = 0.9, balanced: float = 0.88, baseline: float = 0.7,
 
 @pytest.mark.parametrize(
     ("accuracy", "balanced", "grade"),
-    [(0.73, 0.70, "better"), (0.72, 0.70, "mixed"), (0.71, 0.53, "mixed"), (0.60, 0.90, "mixed"), (0.71, 0.52, "not"), (0.40, 0.40, "not")],
+    [
+        (0.73, 0.70, "better"),
+        (0.72, 0.70, "unsure"),
+        (0.71, 0.53, "unsure"),
+        (0.60, 0.90, "mixed"),
+        (0.71, 0.52, "not"),
+        (0.40, 0.40, "not"),
+    ],
 )
 def test_the_lower_end_of_the_interval_decides(accuracy: float, balanced: float, grade: str) -> None:
     """Baseline 0.7, half-width 0.02: 0.72 may be 0.70, which is not above it."""
@@ -110,9 +118,23 @@ def test_every_kind_of_problem_is_found() -> None:
     assert problems[2].text == "“cat” has 1,500 training images, “ox” has 12: 125 times fewer."
 
 
+@pytest.mark.parametrize(("recall", "half", "weak"), [(0.67, 0.3, True), (0.69, 0.3, False), (0.80, 0.05, True), (0.84, 0.05, False)])
+def test_a_class_is_weak_far_below_the_average_or_clearly_below_it(recall: float, half: float, weak: bool) -> None:
+    """The average is 0.88: 0.68 is far below it, and an interval that ends before it is clearly below."""
+    run = record(per_class={"cat": {"n": 50, "recall": interval(recall, half)}})
+    assert weak_classes(run) == (["cat"] if weak else [])
+
+
 def test_four_images_do_not_make_a_weak_class() -> None:
     few = {"cat": {"n": 4, "recall": interval(0.0, 0.0)}, "dog": {"n": 5, "recall": interval(0.0, 0.0)}}
     assert weak_classes(record(per_class=few)) == ["dog"]
+
+
+def test_few_groups_explain_a_wide_interval(tmp_path: Path) -> None:
+    rows = [[f"{i}.png", "cat", "test" if i < 40 else "train", f"module {i // 10}"] for i in range(80)]
+    write_rows(tmp_path / "split.csv", ["path", "label", "split", "group"], rows)
+    run = replace(record(half=0.08), run=tmp_path)
+    assert "Its 400 pictures come in only 4 groups" in find_problems(run, EN)[0].text
 
 
 def test_tiles_show_the_headline_first_with_its_blind_guess() -> None:

@@ -180,6 +180,7 @@ def _verdict(record: Record) -> str:
         return ""
     compared = {
         "better": "the lower end of its accuracy's interval lies above that",
+        "unsure": "its accuracy's interval reaches down to that, but its balanced accuracy is higher than by guessing",
         "mixed": "its accuracy is not shown to be higher, but its balanced accuracy is higher than by guessing",
         "not": "it is **not** shown to be better than that",
     }[grade_of(record)]
@@ -197,7 +198,7 @@ def _limits(record: Record, words: Words) -> list[str]:
     ece = record.figure(record.part, "ece")
     if ece:
         lines.append(f"Its probabilities are off by {words.value('ece', ece)} on average ({words.interval('ece', ece)}).")
-    others = [note for note in record.metrics.get("notes") or [] if note not in leaks(record)]
+    others = [note for note in dict.fromkeys(record.metrics.get("notes") or []) if note not in leaks(record)]
     return [
         *lines,
         *(_text(note, None) for note in others),

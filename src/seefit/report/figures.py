@@ -290,7 +290,9 @@ def _floor(values: Floats) -> float:
 
 def _share_axis(axes: Axes, which: str, label: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(_round_steps())
+    corners = axes.get_window_extent()
+    room = corners.width / 46 if which == "x" else corners.height / 24  # so many labels fit side by side
+    axis.set_major_locator(_round_steps(max(2, int(room))))
     axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}\u00a0%")
     axis.grid(visible=True)
     axes.set_axisbelow(True)
@@ -308,10 +310,10 @@ def _number_axis(axes: Axes, label: str) -> None:
     axes.set_xlabel(label, size=10.5)
 
 
-def _round_steps() -> Locator:
+def _round_steps(most: int) -> Locator:
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(6, steps=[1, 2, 5, 10])
+    return MaxNLocator(most, steps=[1, 2, 5, 10])
 
 
 def _whole_numbers(most: int) -> Locator:

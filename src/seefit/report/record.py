@@ -178,6 +178,13 @@ def read_split(run: Path, wanted: Collection[str]) -> dict[str, dict[str, str]]:
     return {row["path"]: row for row in _rows(run / "split.csv") if row["path"] in keep}
 
 
+def count_groups(run: Path, part: str) -> int:
+    """Return how many groups the images of one part belong to; 0 when they have none."""
+    if not (run / "split.csv").is_file():
+        return 0
+    return len({row["group"] for row in _rows(run / "split.csv") if row.get("split") == part and row.get("group")})
+
+
 def confusions(predictions: Collection[Prediction]) -> Counter[tuple[str, str]]:
     """Count the pairs (actual, predicted) that differ."""
     return Counter((row.label, row.predicted) for row in predictions if not row.right)

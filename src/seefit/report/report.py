@@ -69,6 +69,6 @@ def _render(record: Record, words: Words, sections: list[Section]) -> str:
         run=shown(record.run.resolve().name, 80),
         data=shown(record.data, 120),
         verdict=find_verdict(record, words),
-        notes=[shown(note) for note in record.metrics.get("notes") or [] if note not in told],
+        notes=[shown(note) for note in dict.fromkeys(record.metrics.get("notes") or []) if note not in told],
         sections=sections,
     )

@@ -131,15 +131,18 @@ def path_section(record: Record, words: Words) -> Section | None:
         strengths, losses, kept, chosen, x_label=words("axis.strength"), loss_label=words("axis.loss"), score_label=words("axis.balanced")
     )
     cells = [
-        [f"{s:g}", f"{loss:.3f}", *([words.percent(score)] if kept is not None else [])]
+        [f"{s:.3g}", f"{loss:.3f}", *([words.percent(score)] if kept is not None else [])]
         for s, loss, score in zip(strengths, losses, scores, strict=True)
     ]
     header = [words("head.strength"), words("head.loss"), *([words("metric.balanced_accuracy")] if kept is not None else [])]
     says = words(
-        "path.says_edge" if chosen in {0, len(rows) - 1} else "path.says", chosen=f"{strengths[chosen]:g}", loss=f"{losses[chosen]:.3f}"
+        "path.says_edge" if chosen in {0, len(rows) - 1} else "path.says", chosen=f"{strengths[chosen]:.3g}", loss=f"{losses[chosen]:.3f}"
     )
     picture = Picture(
-        "strength", svg(figure, "strength", words("path.alt", count=len(rows), chosen=f"{strengths[chosen]:g}")), says, Table(header, cells)
+        "strength",
+        svg(figure, "strength", words("path.alt", count=len(rows), chosen=f"{strengths[chosen]:.3g}")),
+        says,
+        Table(header, cells),
     )
     return Section("path", words("path.title"), [words("path.lead")], [picture])
 
@@ -160,7 +163,7 @@ def method_section(record: Record, words: Words) -> Section:
     ]
     seconds = [
         [words(f"seconds.{key}") if words.has(f"seconds.{key}") else shown(key), f"{float(value):.1f} s"]
-        for key, value in (metrics.get("seconds") or {}).items()
+        for key, value in sorted((metrics.get("seconds") or {}).items(), key=lambda entry: entry[0] == "total")
     ]
     versions = [[shown(str(key)), shown(str(value))] for key, value in (metrics.get("versions") or {}).items()]
     pair = [words("head.what"), words("head.value")]

@@ -6,12 +6,11 @@ import numpy as np
 
 from seefit.drawing import svg
 from seefit.evaluation.calibrate import BINS, confidence_bins
+from seefit.evaluation.intervals import wilson
 from seefit.report.figures import Counts, Floats, draw_reliability
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record
 from seefit.report.words import Words
-
-Z = 1.959964  # 97.5 % point of the normal distribution
 
 
 def reliability_bins(confidence: Floats, right: Counts, bins: int = BINS) -> tuple[Floats, Floats, Counts]:
@@ -30,13 +29,6 @@ def reliability_bins(confidence: Floats, right: Counts, bins: int = BINS) -> tup
     full = counts > 0
     said, hits = (np.bincount(places, weights=values, minlength=bins)[full] for values in (confidence, right))
     return said / counts[full], hits / counts[full], counts[full]
-
-
-def wilson(share: Floats, counts: Counts) -> tuple[Floats, Floats]:
-    """Return the 95 % interval of shares by Wilson's score (J. Am. Stat. Assoc. 22, 1927)."""
-    centre = (share + Z**2 / (2 * counts)) / (1 + Z**2 / counts)
-    half = Z / (1 + Z**2 / counts) * np.sqrt(share * (1 - share) / counts + Z**2 / (4 * counts**2))
-    return centre - half, centre + half
 
 
 def reliability_section(record: Record, words: Words) -> Section | None:

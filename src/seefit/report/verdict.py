@@ -7,10 +7,11 @@ from collections import Counter
 
 from seefit.drawing import shown
 from seefit.report.page import Problem, Step, Tile, Verdict
-from seefit.report.record import Figure, Record
+from seefit.report.record import Figure, Record, count_groups
 from seefit.report.words import Words
 
 WIDE_INTERVAL = 0.05  # half-width of the headline's interval from which a larger test part is worth it
+WEAK_GAP = 0.2  # how far below the average class a recall is called weak whatever its interval
 FEWEST_JUDGED = 5  # judged images of a class below which its recall says too little
 FEW_IMAGES = 20  # training images of a class from which we call it small
 UNEVEN = 10.0  # largest over smallest class
@@ -36,8 +37,9 @@ def grade_of(record: Record) -> str:
     """Say whether the model beats always answering the commonest class.
 
     Returns:
-        ``better``: the lower end of accuracy's interval lies above that baseline. ``mixed``: it does not, but the
-        lower end of balanced accuracy lies above 1 / classes, so it does tell classes apart. ``not``: neither.
+        ``better``: the lower end of accuracy's interval lies above that baseline. ``unsure`` and ``mixed``: it does
+        not, but the lower end of balanced accuracy lies above 1 / classes, so it does tell classes apart; accuracy
+        itself lies above the baseline (``unsure``) or not (``mixed``). ``not``: neither interval lies above.
         ``unjudged``: there are no figures.
     """
     accuracy, balanced = record.figure(record.part, "accuracy"), record.figure(record.part, "balanced_accuracy")
@@ -46,15 +48,18 @@ def grade_of(record: Record) -> str:
     baseline = record.figure(record.part, "majority_baseline")
     if baseline and accuracy.low > baseline.value:
         return "better"
-    return "mixed" if balanced and balanced.low > 1 / len(record.classes) else "not"
+    if balanced is None or balanced.low <= 1 / len(record.classes):
+        return "not"
+    return "unsure" if baseline and accuracy.value > baseline.value else "mixed"
 
 
 def weak_classes(record: Record) -> list[str]:
-    """Return classes found clearly less often than the average class, or less than half of the time; worst first."""
+    """Return classes found clearly or far less often than the average class, or less than half of the time; worst first."""
     average = record.figure(record.part, "balanced_accuracy") or NUMBER_ZERO
     judged = {name: entry for name, entry in (record.metrics.get("per_class") or {}).items() if entry.get("n", 0) >= FEWEST_JUDGED}
     found = {name: record.per_class(name, "recall") for name in judged}
-    weak = {name: recall for name, recall in found.items() if recall and (recall.high < average.value or recall.value < 0.5)}
+    poor = max(0.5, average.value - WEAK_GAP)
+    weak = {name: recall for name, recall in found.items() if recall and (recall.high < average.value or recall.value < poor)}
     return sorted(weak, key=lambda name: weak[name].value)
 
 
@@ -104,9 +109,9 @@ def _look_at_mistakes(record: Record, words: Words) -> list[Step]:
 def _title(record: Record, words: Words, grade: str) -> str:
     accuracy = record.figure(record.part, "accuracy") or NUMBER_ZERO
     balanced = record.figure(record.part, "balanced_accuracy") or NUMBER_ZERO
-    if grade != "better":
-        return words(f"verdict.{grade}.title", name=shown(record.baseline_class, 40))
     first, second = words.of_100(accuracy.value), words.of_100(balanced.value)
+    if grade != "better":
+        return words(f"verdict.{grade}.title", name=shown(record.baseline_class, 40), right=first)
     return words("verdict.better.title_one" if first == second else "verdict.better.title", right=first, balanced=second)
 
 
@@ -176,8 +181,10 @@ def _small_part(record: Record, words: Words) -> list[Problem]:
     half = _half_width(record)
     if half <= WIDE_INTERVAL:
         return []
-    images = f"{int(record.headline.get('n', 0)):,}"
-    return [Problem("note", words("problem.wide"), words("problem.wide.text", points=f"{100 * half:.0f}", images=images))]
+    values = {"points": f"{100 * half:.0f}", "images": f"{int(record.headline.get('n', 0)):,}"}
+    groups = count_groups(record.run, record.part)
+    text = words("problem.wide.groups", groups=f"{groups:,}", **values) if groups else words("problem.wide.text", **values)
+    return [Problem("note", words("problem.wide"), text)]
 
 
 def _uneven(record: Record, words: Words) -> list[Problem]:
