@@ -8,23 +8,19 @@ bundle's hash is fixed.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seefit import __version__
-from seefit.bundle.bundle import Parts, load, save_bundle
-from seefit.bundle.graph import Fit, choose_fit
+from seefit.bundle.bundle import load, save_bundle
 from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Dataset, Sample
 from seefit.data.scan import Scan, check_usable, scan
@@ -32,22 +28,16 @@ from seefit.data.sources import read_dataset
 from seefit.data.split import Split, make_split, write_split
 from seefit.data.tables import write_table
 from seefit.environment import threads
-from seefit.evaluation.calibrate import fit_temperature, softmax
-from seefit.evaluation.evaluate import evaluate_part, group_numbers
-from seefit.evaluation.metrics import judge
+from seefit.evaluation.evaluate import evaluate_part
 from seefit.files import to_json, write_text
-from seefit.models.backbone import Backbone, load_backbone
+from seefit.fitting import Fitted, Part, bundle_parts, fit_probe, open_extractor, versions
 from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.runs import locked, new_run
 from seefit.settings import Settings, to_yaml
-from seefit.training.features import FeatureExtractor, choose_parts
-from seefit.training.head import Head, fit_head
+from seefit.training.head import Head
 
 SMALL_DATA = 2_000  # training images; below it the scores over folds are printed
-ENGINE_CHECK_IMAGES = 200
-ENGINE_MAX_DIFFERENCE = 0.03  # mean difference of a probability from the reference
-ENGINE_MIN_AGREEMENT = 0.98  # share of images with the same label as the reference
 
 
 @dataclass
@@ -71,24 +61,6 @@ class Clock:
         start = time.monotonic()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 3)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the data, as far as training may see it."""
-
-    samples: list[Sample]
-    sha256: list[str]
-    units: NDArray[np.int64]
-
-    def labels(self, classes: tuple[str, ...]) -> NDArray[np.int64]:
-        """Return (N,) class numbers."""
-        position = {name: i for i, name in enumerate(classes)}
-        return np.array([position[sample.label or ""] for sample in self.samples], np.int64)
-
-    def weights(self) -> NDArray[np.float64]:
-        """Return (N,) sample weights."""
-        return np.array([sample.weight for sample in self.samples])
 
 
 def train(settings: Settings, *, out: Path | None = None, console: Console = QUIET) -> Run:
@@ -133,24 +105,16 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
 
     with clock.phase("features"):
-        backbone = load_backbone(settings.backbone, settings.image_size, console=console)
-        extractor = _extractor(settings, backbone, seen.sizes[split.index("train")], console)
+        extractor = open_extractor(settings, seen.sizes[split.index("train")], console=console)
         features = extractor.extract(train_part.samples, train_part.sha256, console=console)
     with clock.phase("fit"):
-        head = _fit(settings, features, train_part, dataset.classes, console)
-        engine, difference = _check_engine(extractor, head, val_part if val_part.samples else train_part, console)
-        if engine != extractor.engine.name:
-            features = extractor.extract(train_part.samples, train_part.sha256, console=console)
-            head = _fit(settings, features, train_part, dataset.classes, console)
-        temperature, val_metrics = _calibrate(extractor, head, train_part, val_part, dataset.classes, settings.seed, console)
-    folds = _fold_metrics(head, temperature, train_part, dataset.classes, settings.seed)
-    if folds and len(train_part.samples) < SMALL_DATA:
-        _say_folds(folds, extractor.engine.name, console)
+        fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, console=console)
+    if fitted.folds and len(train_part.samples) < SMALL_DATA:
+        _say_folds(fitted.folds, extractor.engine.name, console)
 
-    resolved = _resolved(dataset, extractor, head, temperature)
-    write_text(run / "config.yaml", to_yaml(settings, resolved))
-    _write_history(run, head)
-    save_bundle(run / "bundle", _bundle_parts(extractor, head, temperature, dataset.classes, settings, train_part))
+    write_text(run / "config.yaml", to_yaml(settings, _resolved(dataset, fitted)))
+    _write_history(run, fitted.head)
+    save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part))
 
     with clock.phase("evaluate"):
         bundle = load(run / "bundle")
@@ -163,18 +127,18 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
             if part
             else None
         )
-    metrics = _metrics(part, figures, val_metrics, folds)
+    metrics = _metrics(part, figures, fitted.val, fitted.folds)
     metrics |= {
-        "temperature": temperature,
+        "temperature": fitted.temperature,
         "notes": notes,
         "engine": extractor.engine.name,
-        "engine_difference": difference,
+        "engine_difference": fitted.engine_difference,
         "counts": counts,
         "skipped": len(seen.skips),
         "bundle": bundle.hash,
         "seconds": clock.seconds,
         "images_per_second": round(len(seen.samples) / max(clock.seconds["scan"] + clock.seconds["features"], 1e-9), 1),
-        "versions": _versions(),
+        "versions": versions(),
     }
     _finish(run, metrics, clock, console)
     return Run(run, metrics)
@@ -248,103 +212,6 @@ def _notes(seen: Scan, split: Split) -> list[str]:
     return [*leaks, *split.notes, *seen.warnings]
 
 
-def _extractor(settings: Settings, backbone: Backbone, sizes: NDArray[np.int64], console: Console) -> FeatureExtractor:
-    fit: Fit
-    if settings.fit == "auto":
-        fit, why = choose_fit(sizes)
-        console.say(f"Box: {fit}, since {why} (--fit)")
-    else:
-        fit = settings.fit
-    parts = choose_parts(backbone, settings.features)
-    extractor = FeatureExtractor(backbone, parts, fit, device=settings.device, max_pixels=settings.max_pixels)
-    console.say(
-        f"Model: {backbone.name}, {backbone.image_size} px, frozen; {extractor.width:,} features from {', '.join(parts)}; "
-        f"computed by {extractor.engine.name} on {threads()} threads, kept for next time"
-    )
-    return extractor
-
-
-def _fit(settings: Settings, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console) -> Head:
-    targets = np.eye(len(classes), dtype=np.float32)[part.labels(classes)]
-    head = fit_head(
-        features, targets, weights=part.weights(), units=part.units, balance=settings.class_weights, seed=settings.seed, console=console
-    )
-    if head.method == "nearest-mean":
-        console.say("Head: nearest class mean, since most classes are too small for cross-validation")
-    else:
-        console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen over {head.folds} folds from {len(head.path)}")
-    return head
-
-
-def _check_engine(extractor: FeatureExtractor, head: Head, part: Part, console: Console) -> tuple[str, dict[str, float] | None]:
-    """Compare the fast engine with the reference on up to 200 images; fall back to the reference when they differ.
-
-    Returns:
-        The name of the engine to use, and what was found (None when the reference itself is the engine).
-    """
-    if extractor.engine is extractor.reference:
-        return extractor.engine.name, None
-    samples, sha256 = part.samples[:ENGINE_CHECK_IMAGES], part.sha256[:ENGINE_CHECK_IMAGES]
-    fast, exact = (
-        softmax(head.logits(extractor.extract(samples, sha256, exact=exact, console=console, label="Checking the engine")))
-        for exact in (False, True)
-    )
-    difference = float(np.abs(fast - exact).mean())
-    agreement = float((fast.argmax(1) == exact.argmax(1)).mean())
-    name = extractor.engine.name
-    if difference > ENGINE_MAX_DIFFERENCE or agreement < ENGINE_MIN_AGREEMENT:
-        console.warn(
-            f"{name} differs from the reference (mean difference {difference:.3f}, {agreement:.1%} the same label): "
-            f"using {extractor.reference.name}"
-        )
-        extractor.use_reference()
-    return extractor.engine.name, {"images": len(samples), "mean_difference": difference, "same_label": agreement}
-
-
-def _calibrate(
-    extractor: FeatureExtractor, head: Head, train_part: Part, val_part: Part, classes: tuple[str, ...], seed: int, console: Console
-) -> tuple[float, dict[str, Any] | None]:
-    """Fit the temperature on the validation part by the reference, or on out-of-fold scores when there is none."""
-    if val_part.samples:
-        exact = extractor.extract(val_part.samples, val_part.sha256, exact=True, console=console, label="Validation")
-        logits, labels = head.logits(exact), val_part.labels(classes)
-        temperature = fit_temperature(logits, labels, val_part.weights())
-        return temperature, _judge(logits, temperature, labels, classes, val_part, None, seed)
-    rows = head.fold_rows
-    if not len(rows):
-        return 1.0, None
-    return fit_temperature(head.fold_logits, train_part.labels(classes)[rows], train_part.weights()[rows]), None
-
-
-def _fold_metrics(head: Head, temperature: float, part: Part, classes: tuple[str, ...], seed: int) -> dict[str, Any] | None:
-    """Return the figures of the out-of-fold scores of the training part."""
-    if not len(head.fold_rows):
-        return None
-    labels = part.labels(classes)[head.fold_rows]
-    return {**_judge(head.fold_logits, temperature, labels, classes, part, head.fold_rows, seed), "folds": head.folds}
-
-
-def _judge(
-    logits: NDArray[np.float32],
-    temperature: float,
-    labels: NDArray[np.int64],
-    classes: tuple[str, ...],
-    part: Part,
-    rows: NDArray[np.intp] | None,
-    seed: int,
-) -> dict[str, Any]:
-    samples = part.samples if rows is None else [part.samples[i] for i in rows]
-    figures = judge(
-        softmax(logits, temperature),
-        labels,
-        classes,
-        weights=np.array([sample.weight for sample in samples]),
-        groups=group_numbers([sample.group for sample in samples]),
-        seed=seed,
-    ).to_json()
-    return {key: value for key, value in figures.items() if key not in {"per_class", "confusion"}}
-
-
 def _say_folds(folds: dict[str, Any], engine: str, console: Console) -> None:
     figures = ", ".join(
         f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name)
@@ -356,7 +223,8 @@ def _interval(figure: dict[str, float]) -> str:
     return f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]"
 
 
-def _resolved(dataset: Dataset, extractor: FeatureExtractor, head: Head, temperature: float) -> dict[str, Any]:
+def _resolved(dataset: Dataset, fitted: Fitted) -> dict[str, Any]:
+    extractor, head = fitted.extractor, fitted.head
     backbone = extractor.backbone
     return {
         "root": str(dataset.root.absolute()),
@@ -368,7 +236,7 @@ def _resolved(dataset: Dataset, extractor: FeatureExtractor, head: Head, tempera
         "engine": extractor.engine.name,
         "head": head.method,
         "strength": head.strength,
-        "temperature": temperature,
+        "temperature": fitted.temperature,
         "threads": threads(),
         "seefit": __version__,
     }
@@ -377,27 +245,6 @@ def _resolved(dataset: Dataset, extractor: FeatureExtractor, head: Head, tempera
 def _write_history(run: Path, head: Head) -> None:
     header = ["strength", "fold_nll", "fold_nll_se", "fold_balanced_accuracy"]
     write_table(run / "history.csv", header, ([p.strength, p.nll, p.nll_se, p.balanced_accuracy] for p in head.path))
-
-
-def _bundle_parts(
-    extractor: FeatureExtractor, head: Head, temperature: float, classes: tuple[str, ...], settings: Settings, part: Part
-) -> Parts:
-    backbone = extractor.backbone
-    about = {
-        "seefit_version": __version__,
-        "backbone": backbone.name,
-        "weights": backbone.weights,
-        "image_size": backbone.image_size,
-        "fit": extractor.fit,
-        "features": list(extractor.parts),
-        "mean": list(backbone.mean),
-        "std": list(backbone.std),
-        "method": settings.method,
-        "head": head.method,
-        "data_sha256": hashlib.sha256("".join(sorted(part.sha256)).encode()).hexdigest(),
-        "versions": _versions(),
-    }
-    return Parts(extractor.preprocess, extractor.network, head.weight, head.bias, temperature, classes, about)
 
 
 def _metrics(part: str, figures: dict[str, Any] | None, val: dict[str, Any] | None, folds: dict[str, Any] | None) -> dict[str, Any]:
@@ -439,13 +286,3 @@ def peak_memory_mb() -> float:
 
 def _environment_line() -> str:
     return f"seefit {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()} · {threads()} threads"
-
-
-def _versions() -> dict[str, str]:
-    found = {"seefit": __version__, "python": platform.python_version()}
-    for name in ("torch", "timm", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "scikit-learn", "pillow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -1,0 +1,252 @@
+"""Fitting, from images to everything a bundle needs: features → head → proof of the engine → temperature.
+
+`seefit train` and ``ImageClassifier.fit(paths, labels)`` both come through here. Nothing here splits, reads test
+labels or writes to a run folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seefit import __version__
+from seefit.bundle.bundle import Parts
+from seefit.bundle.graph import Fit, choose_fit
+from seefit.console import QUIET, Console
+from seefit.data.dataset import Sample
+from seefit.environment import threads
+from seefit.evaluation.calibrate import fit_temperature, softmax
+from seefit.evaluation.evaluate import group_numbers
+from seefit.evaluation.metrics import judge
+from seefit.models.backbone import load_backbone
+from seefit.settings import Settings
+from seefit.training.features import FeatureExtractor, choose_parts
+from seefit.training.head import Head, fit_head
+
+ENGINE_CHECK_IMAGES = 200
+ENGINE_MAX_DIFFERENCE = 0.03  # mean difference of a probability from the reference
+ENGINE_MIN_AGREEMENT = 0.98  # share of images with the same label as the reference
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data, as far as training may see it."""
+
+    samples: list[Sample]
+    sha256: list[str]
+    units: NDArray[np.int64]
+
+    def labels(self, classes: tuple[str, ...]) -> NDArray[np.int64]:
+        """Return (N,) class numbers."""
+        position = {name: i for i, name in enumerate(classes)}
+        return np.array([position[sample.label or ""] for sample in self.samples], np.int64)
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return (N,) sample weights."""
+        return np.array([sample.weight for sample in self.samples])
+
+    def spread(self, count: int) -> tuple[list[Sample], list[str]]:
+        """Return at most ``count`` images, evenly spread over the part, and their sha256."""
+        index = np.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).astype(int).tolist()
+        return [self.samples[i] for i in index], [self.sha256[i] for i in index]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting made.
+
+    Attributes:
+        extractor: What gave the features, with the engine that passed its check.
+        head: On these features.
+        temperature: Divides the logits.
+        engine_difference: What the engine's check found; None when the reference itself is the engine.
+        val: Figures of the validation part, by the reference; None without one.
+        folds: Figures over the folds of the training part, by the engine; None where there are no folds.
+    """
+
+    extractor: FeatureExtractor
+    head: Head
+    temperature: float
+    engine_difference: dict[str, float] | None
+    val: dict[str, Any] | None
+    folds: dict[str, Any] | None
+
+
+def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Console = QUIET) -> FeatureExtractor:
+    """Open the backbone, choose the box and the stages, and say so.
+
+    Args:
+        settings: What the user chose.
+        sizes: (N, 2) width and height of the training images in pixels.
+        console: Where to say what was chosen.
+
+    Raises:
+        UsageError: An unknown backbone or device, or a size the backbone cannot take.
+        ResourceError: No weights, or no GPU where one was asked for.
+    """
+    backbone = load_backbone(settings.backbone, settings.image_size, console=console)
+    fit: Fit
+    if settings.fit == "auto":
+        fit, why = choose_fit(sizes)
+        console.say(f"Box: {fit}, since {why} (--fit)")
+    else:
+        fit = settings.fit
+    parts = choose_parts(backbone, settings.features)
+    extractor = FeatureExtractor(backbone, parts, fit, device=settings.device, max_pixels=settings.max_pixels)
+    console.say(
+        f"Model: {backbone.name}, {backbone.image_size} px, frozen; {extractor.width:,} features from {', '.join(parts)}; "
+        f"computed by {extractor.engine.name} on {threads()} threads, kept for next time"
+    )
+    return extractor
+
+
+def fit_probe(
+    settings: Settings,
+    extractor: FeatureExtractor,
+    features: NDArray[np.float32],
+    classes: tuple[str, ...],
+    train: Part,
+    val: Part | None = None,
+    *,
+    console: Console = QUIET,
+) -> Fitted:
+    """Fit the head, prove the engine, fit the temperature.
+
+    Args:
+        settings: What the user chose.
+        extractor: What gave the features; falls back to the reference when its engine differs too much.
+        features: (N, D) float32 of the training part.
+        classes: Names, in the order of the outputs.
+        train: What the head is fitted on.
+        val: What the temperature is fitted on; out-of-fold scores of the training part when None or empty.
+        console: Where to say what happens.
+    """
+    val = val if val is not None and val.samples else None
+    head = _fit_head(settings, features, train, classes, console)
+    difference = _engine_difference(extractor, head, val or train, console)
+    if difference is not None and _differs(difference):
+        console.warn(_fallback(extractor, difference))
+        extractor.use_reference()
+        features = extractor.extract(train.samples, train.sha256, console=console)
+        head = _fit_head(settings, features, train, classes, console)
+    if val is None:
+        temperature, val_metrics = _fold_temperature(head, train, classes), None
+    else:
+        temperature, val_metrics = _calibrate(settings, extractor, head, val, classes, console)
+    folds = _fold_metrics(head, temperature, train, classes, settings.seed)
+    return Fitted(extractor, head, temperature, difference, val_metrics, folds)
+
+
+def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, train: Part) -> Parts:
+    """Return what the bundle is made of."""
+    extractor, head = fitted.extractor, fitted.head
+    backbone = extractor.backbone
+    about = {
+        "seefit_version": __version__,
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "image_size": backbone.image_size,
+        "fit": extractor.fit,
+        "features": list(extractor.parts),
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+        "method": settings.method,
+        "head": head.method,
+        "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
+        "versions": versions(),
+    }
+    return Parts(extractor.preprocess, extractor.network, head.weight, head.bias, fitted.temperature, classes, about)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of seefit, Python and the libraries that figures can depend on."""
+    found = {"seefit": __version__, "python": platform.python_version()}
+    for name in ("torch", "timm", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "scikit-learn", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console) -> Head:
+    targets = np.eye(len(classes), dtype=np.float32)[part.labels(classes)]
+    head = fit_head(
+        features, targets, weights=part.weights(), units=part.units, balance=settings.class_weights, seed=settings.seed, console=console
+    )
+    if head.method == "nearest-mean":
+        console.say("Head: nearest class mean, since most classes are too small for cross-validation")
+    else:
+        console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen over {head.folds} folds from {len(head.path)}")
+    return head
+
+
+def _engine_difference(extractor: FeatureExtractor, head: Head, part: Part, console: Console) -> dict[str, float] | None:
+    """Compare the probabilities of the fast engine with those of the reference on up to 200 images."""
+    if extractor.engine is extractor.reference:
+        return None
+    samples, sha256 = part.spread(ENGINE_CHECK_IMAGES)
+    fast, exact = (
+        softmax(head.logits(extractor.extract(samples, sha256, exact=exact, console=console, label="Checking the engine")))
+        for exact in (False, True)
+    )
+    agreement = float((fast.argmax(1) == exact.argmax(1)).mean())
+    return {"images": len(samples), "mean_difference": float(np.abs(fast - exact).mean()), "same_label": agreement}
+
+
+def _differs(difference: dict[str, float]) -> bool:
+    return difference["mean_difference"] > ENGINE_MAX_DIFFERENCE or difference["same_label"] < ENGINE_MIN_AGREEMENT
+
+
+def _fallback(extractor: FeatureExtractor, difference: dict[str, float]) -> str:
+    found = f"mean difference {difference['mean_difference']:.3f}, {difference['same_label']:.1%} the same label"
+    return f"{extractor.engine.name} differs from the reference ({found}): using {extractor.reference.name}"
+
+
+def _calibrate(
+    settings: Settings, extractor: FeatureExtractor, head: Head, val: Part, classes: tuple[str, ...], console: Console
+) -> tuple[float, dict[str, Any]]:
+    """Fit the temperature on the validation part, by the reference, and judge it there."""
+    exact = extractor.extract(val.samples, val.sha256, exact=True, console=console, label="Validation")
+    logits, labels = head.logits(exact), val.labels(classes)
+    temperature = fit_temperature(logits, labels, val.weights())
+    return temperature, _judge(logits, temperature, labels, classes, val.samples, settings.seed)
+
+
+def _fold_temperature(head: Head, part: Part, classes: tuple[str, ...]) -> float:
+    rows = head.fold_rows
+    return fit_temperature(head.fold_logits, part.labels(classes)[rows], part.weights()[rows]) if len(rows) else 1.0
+
+
+def _fold_metrics(head: Head, temperature: float, part: Part, classes: tuple[str, ...], seed: int) -> dict[str, Any] | None:
+    """Return the figures of the out-of-fold scores of the training part."""
+    if not len(head.fold_rows):
+        return None
+    labels = part.labels(classes)[head.fold_rows]
+    samples = [part.samples[i] for i in head.fold_rows]
+    return {**_judge(head.fold_logits, temperature, labels, classes, samples, seed), "folds": head.folds}
+
+
+def _judge(
+    logits: NDArray[np.float32],
+    temperature: float,
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    samples: list[Sample],
+    seed: int,
+) -> dict[str, Any]:
+    figures = judge(
+        softmax(logits, temperature),
+        labels,
+        classes,
+        weights=np.array([sample.weight for sample in samples]),
+        groups=group_numbers([sample.group for sample in samples]),
+        seed=seed,
+    ).to_json()
+    return {key: value for key, value in figures.items() if key not in {"per_class", "confusion"}}
