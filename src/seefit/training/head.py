@@ -1,12 +1,13 @@
 """The head: multinomial logistic regression on features, its strength chosen by cross-validation along a path.
 
 Strengths go from strong to weak; every fit starts from the one before, and the path ends when the folds' loss
-has risen twice in a row. The head that comes out is one matrix and one bias on raw features.
+rises. The head that comes out is one matrix and one bias on raw features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from seefit.console import QUIET, Console
 from seefit.data.split import k_folds
+from seefit.environment import threads
 from seefit.training.solver import Double, Float, Rotation, Rows, Standardised, cross_entropy, minimise
 
 Index = NDArray[np.intp]
@@ -22,10 +24,11 @@ Fold = tuple[Index, Index]
 Balance = Literal["none", "balanced", "prior"]
 BALANCES: tuple[Balance, ...] = ("none", "balanced", "prior")
 
-STRENGTHS = tuple(float(10.0**e) for e in np.arange(2, -4.1, -0.5))  # per 1,000 columns and 1,000 rows
+STRENGTHS = (100.0, *(float(10.0**e) for e in np.arange(1, -4.1, -0.5)))  # times columns / rows
 FOLDS = 5
-PATIENCE = 2  # strengths in a row that must do worse before the path ends
+PATIENCE = 1  # strengths in a row that must do worse before the path ends; the loss along it has one valley
 MAX_PATH_ROWS = 10_000  # beyond it the strength is chosen on a stratified sample of the rows, with one fold held out
+SMALL_MATRIX = 5e7  # numbers; products with fewer and few columns are faster on one BLAS thread
 TOLERANCE_PATH = 1e-5
 TOLERANCE_FINAL = 1e-7
 
@@ -137,25 +140,27 @@ def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]
 def _logistic(
     features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console
 ) -> Head:
+    from threadpoolctl import threadpool_limits
+
     strengths = [s * features.shape[1] / len(features) for s in STRENGTHS]
     if len(features) <= MAX_PATH_ROWS:
         standardised = scale.apply(features)
         rotation = Rotation.of(standardised) if len(features) < features.shape[1] else None
         ready = standardised if rotation is None else rotation.rows
-        path, logits = _walk_path(ready, targets, weights, strengths, folds, console)
+        path, logits, starts = _walk_path(ready, targets, weights, strengths, folds, console)
         final, total = Rows(ready), 1.0
     else:
         sample, folds = _sample_fold(targets.argmax(1), folds[0], seed)
         total = len(sample) / len(features)  # the best strength falls with the number of rows as 1/n
-        path, logits = _walk_path(
+        path, logits, starts = _walk_path(
             scale.apply(features[sample]), targets[sample], weights[sample], [s / total for s in strengths], folds, console
         )
         folds = [(sample[train], sample[test]) for train, test in folds]
         rotation, final = None, Rows(features, scale)
     best = int(np.argmin([point.nll for point in path]))
     strength = path[best].strength * total
-    start = np.zeros((final.array.shape[1] + 1, targets.shape[1]))
-    solution = minimise(final, targets, weights, strength, start, tolerance=TOLERANCE_FINAL)
+    with threadpool_limits(1 if final.array.size < SMALL_MATRIX else None, "blas"):
+        solution = minimise(final, targets, weights, strength, starts[best], tolerance=TOLERANCE_FINAL)
     weight, bias = scale.raw(solution[:-1] if rotation is None else rotation.back(solution[:-1]), solution[-1])
     rows = np.concatenate([test for _, test in folds])
     order = np.argsort(rows)
@@ -164,28 +169,44 @@ def _logistic(
 
 def _walk_path(
     rows: Float, targets: Float, weights: Double, strengths: Sequence[float], folds: list[Fold], console: Console
-) -> tuple[list[PathPoint], list[Float]]:
-    """Fit every fold at each strength, strong to weak; return what was seen and the out-of-fold logits of each strength."""
+) -> tuple[list[PathPoint], list[Float], list[Double]]:
+    """Fit every fold at each strength, strong to weak.
+
+    Returns:
+        For each strength: what was seen, the out-of-fold logits, and the mean of the folds' solutions.
+    """
+    from threadpoolctl import threadpool_limits
+
     solutions = [np.zeros((rows.shape[1] + 1, targets.shape[1])) for _ in folds]
     sides = [Rows(rows[train]) for train, _ in folds]
     truth = np.concatenate([targets[test].argmax(1) for _, test in folds])
     path: list[PathPoint] = []
     logits: list[Float] = []
-    with console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance:
+    starts: list[Double] = []
+
+    def fit(i: int) -> tuple[Float, float]:
+        train, test = folds[i]
+        solutions[i] = minimise(sides[i], targets[train], weights[train], strength, solutions[i], tolerance=TOLERANCE_PATH)
+        out = rows[test] @ solutions[i][:-1].astype(np.float32) + solutions[i][-1].astype(np.float32)
+        return out, cross_entropy(out, targets[test], weights[test])
+
+    # Folds side by side, one BLAS thread each: products with a few columns are too small to be shared between threads.
+    with (
+        console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance,
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(threads()) as pool,
+    ):
         for strength in strengths:
-            out: list[Float] = []
-            losses: list[float] = []
-            for i, (train, test) in enumerate(folds):
-                solutions[i] = minimise(sides[i], targets[train], weights[train], strength, solutions[i], tolerance=TOLERANCE_PATH)
-                out.append(rows[test] @ solutions[i][:-1].astype(np.float32) + solutions[i][-1].astype(np.float32))
-                losses.append(cross_entropy(out[-1], targets[test], weights[test]))
-                advance(1)
-            logits.append(np.concatenate(out))
+            found = list(pool.map(fit, range(len(folds))))
+            advance(len(folds))
+            logits.append(np.concatenate([out for out, _ in found]))
+            starts.append(np.mean(solutions, axis=0))
+            losses = [loss for _, loss in found]
             se = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
             path.append(PathPoint(strength, float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)))
             if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
                 break
-    return path, logits
+    return path, logits, starts
 
 
 def _sample_fold(labels: Index, fold: Fold, seed: int) -> tuple[Index, list[Fold]]:

@@ -65,10 +65,15 @@ class Rotation:
 
     @classmethod
     def of(cls, standardised: Float) -> Rotation:
-        """Rotate (n, D) rows. Equal rows would make the product singular: a millionth of its mean is added."""
-        gram = (standardised @ standardised.T).astype(np.float64)
-        gram[np.diag_indices_from(gram)] += 1e-6 * np.trace(gram) / len(gram) + 1e-12
-        triangle: Double = np.linalg.cholesky(gram).astype(np.float64, copy=False)
+        """Rotate (n, D) rows.
+
+        The product is taken in float64. Centred rows make it singular, and equal rows too: a hundred-millionth
+        of its mean is added to the diagonal.
+        """
+        wide = standardised.astype(np.float64)
+        gram = wide @ wide.T
+        gram[np.diag_indices_from(gram)] += 1e-8 * np.trace(gram) / len(gram) + 1e-12
+        triangle = np.asarray(np.linalg.cholesky(gram), np.float64)
         return cls(triangle.astype(np.float32), standardised, triangle)
 
     def back(self, weight: Double) -> Double:
