@@ -233,6 +233,11 @@ def network_model(features: ModelProto, weight: NDArray[np.float32], bias: NDArr
     return model
 
 
+def features_part(network: ModelProto) -> ModelProto:
+    """Cut a whole ``network`` part down to its features; the reverse of `network_model`."""
+    return _prune(network, ["features"])
+
+
 def merge(preprocess: ModelProto, network: ModelProto, metadata: dict[str, str] | None = None) -> ModelProto:
     """Merge the two parts into the one graph, from ``image`` (1, H, W, 3) uint8 to ``probabilities`` (1, C).
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.bundle.graph import Fit, feature_size, features_model, graph_hash, opset_of, preprocess_model
+from seefit.bundle.bundle import Bundle
+from seefit.bundle.graph import Fit, feature_size, features_model, features_part, graph_hash, opset_of, preprocess_model, split
 from seefit.bundle.runtime import Reference
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
@@ -100,3 +101,20 @@ class FeatureExtractor:
             graph=self._graph,
             libraries=library_versions(engine.name),
         )
+
+
+def reference_recipe(bundle: Bundle) -> Recipe:
+    """Return the recipe of the features in a bundle's own graph: the one that its extractor had for the reference."""
+    import onnx
+
+    preprocess, network = split(onnx.load(bundle.folder / "model.onnx"))
+    about, engine = bundle.manifest, bundle.reference.name
+    return Recipe(
+        backbone=about["backbone"],
+        image_size=about["image_size"],
+        fit=about["fit"],
+        features=tuple(about["features"]),
+        engine=engine,
+        graph=graph_hash(preprocess, features_part(network)),
+        libraries=library_versions(engine),
+    )

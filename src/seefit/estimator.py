@@ -1,0 +1,372 @@
+"""``ImageClassifier``: seefit with scikit-learn's rules.
+
+It learns from whatever `seefit train` takes, or from image paths and labels, so that scikit-learn's own tools work on
+paths: ``cross_val_score``, ``GridSearchCV``, pipelines. Features are kept by content, so an image costs the network
+once, however many folds and candidates see it. Predictions come from the bundle's reference graph, never from torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from seefit.bundle.bundle import Bundle, copy_bundle, load, save_bundle
+from seefit.console import Console
+from seefit.data.dataset import Dataset, Sample, colliding_classes, natural_order
+from seefit.data.findings import find
+from seefit.data.image import MAX_PIXELS, Undecodable, Unreadable
+from seefit.data.scan import scan
+from seefit.data.split import make_split
+from seefit.environment import cache_folder
+from seefit.errors import DataError, SeefitError, UsageError, raise_all
+from seefit.evaluation.calibrate import softmax
+from seefit.files import write_bytes
+from seefit.fitting import Part, bundle_parts, fit_probe, open_extractor
+from seefit.pipeline import train
+from seefit.settings import Settings, make_settings
+from seefit.training.cache import Recipe, cached_features
+from seefit.training.features import reference_recipe
+
+PATHS = "image paths"  # what the settings name as data when the images come one by one
+BLOCK = 4096  # images whose features are in memory at a time when predicting
+
+Paths = Sequence[str | os.PathLike[str]] | NDArray[Any]
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier of images on a frozen pretrained backbone.
+
+    Args:
+        backbone: ``lite0``, or any name that `seefit models` lists.
+        method: ``probe``: a linear head on the frozen backbone.
+        features: ``stages`` (mean and maximum of several late stages), ``pooled`` (the backbone's own), or ``auto``.
+        image_size: Side of the backbone's input in pixels; None for its own.
+        box: What of an image is seen: ``crop`` the centre, ``pad``, ``squash``, or ``auto`` from the shapes of the
+            training images. (``--fit`` on the command line; an estimator's ``fit`` is its method.)
+        class_weights: ``none``, ``balanced`` or ``prior``, as in `seefit.training.head.fit_head`.
+        seed: Of folds and splits.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        max_pixels: Images with more pixels are refused.
+        verbose: Whether to say on stderr what happens.
+
+    Attributes:
+        classes_: (C,) the classes in sorted order, of the type of the labels; the columns of `predict_proba`.
+        bundle_: What was fitted, as `seefit.load` would return it.
+        metrics_: Figures as in ``metrics.json``; after ``fit(paths, labels)`` those over folds alone.
+        run_: The run folder; after ``fit(DATA)`` only. Without ``out`` it is removed together with the classifier.
+
+    Example:
+        >>> from sklearn.model_selection import cross_val_score
+        >>> cross_val_score(ImageClassifier(), paths, labels, cv=5)  # doctest: +SKIP
+    """
+
+    bundle_: Bundle
+    classes_: NDArray[Any]
+    run_: Path
+    metrics_: dict[str, Any]
+
+    def __init__(
+        self,
+        backbone: str = "lite0",
+        *,
+        method: str = "probe",
+        features: str = "auto",
+        image_size: int | None = None,
+        box: str = "auto",
+        class_weights: str = "none",
+        seed: int = 0,
+        device: str = "auto",
+        max_pixels: int = MAX_PIXELS,
+        verbose: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.method = method
+        self.features = features
+        self.image_size = image_size
+        self.box = box
+        self.class_weights = class_weights
+        self.seed = seed
+        self.device = device
+        self.max_pixels = max_pixels
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: str | os.PathLike[str] | Paths,
+        y: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: Sequence[Any] | NDArray[Any] | None = None,
+        out: str | os.PathLike[str] | None = None,
+        **data: Any,
+    ) -> ImageClassifier:
+        """Learn from a data set, or from exactly these images.
+
+        Args:
+            X: What `seefit train` takes (a folder, CSV, archive, URL or ``demo:NAME``): then the images are split, the
+                classifier is judged on the test part, and a run folder is written. Or, with ``y``, N image paths: then
+                all of them are trained on, and the temperature comes from out-of-fold scores.
+            y: (N,) labels, text or whole numbers.
+            sample_weight: (N,) how much each image counts, at least 0.
+            groups: (N,) images of one group stay in one fold when the strength is chosen.
+            out: The run folder of ``fit(DATA)``.
+            **data: How to read and split DATA, named as the options of `seefit train`: ``labels``, ``group_by``,
+                ``root``, ``val``, ``test`` and so on.
+
+        Raises:
+            UsageError: Arguments that make no sense.
+            DataError: Images or labels that cannot be used; every unreadable image is named.
+        """
+        if y is None:
+            _refuse({"sample_weight": sample_weight, "groups": groups}, "paths and labels", "the name of a data set")
+            return self._fit_data(X, out, data)
+        _refuse({"out": out, **data}, "the name of a data set", "paths and labels")
+        return self._fit_images(X, y, sample_weight, groups)
+
+    def predict(self, X: Paths) -> NDArray[Any]:
+        """Return (N,) the most probable class of each image.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            DataError: Images that cannot be decoded, all named.
+        """
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(1)])
+
+    def predict_proba(self, X: Paths) -> NDArray[np.float64]:
+        """Return (N, C) calibrated probabilities, columns in the order of ``classes_``; raises as `predict`.
+
+        The features of the images are kept, so asking again costs nothing. To stream any number of images, save the
+        classifier and use ``seefit.load(path).predictions``.
+        """
+        check_is_fitted(self)
+        place = {name: i for i, name in enumerate(self.bundle_.classes)}
+        columns = [place[str(name)] for name in self.classes_]
+        blocks = [self._model.probabilities(features)[:, columns] for features in self._features(X)]
+        return np.concatenate([np.empty((0, len(columns))), *blocks])
+
+    def transform(self, X: Paths) -> NDArray[np.float32]:
+        """Return (N, D) the features that the head sees, by the reference; raises as `predict`."""
+        check_is_fitted(self)
+        return np.concatenate([np.empty((0, self._model.weight.shape[1]), np.float32), *self._features(X)])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the classifier as a bundle, which ``seefit.load`` and every command take.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ArtefactError: There is something at ``path`` already.
+            ResourceError: The disk is full or the place cannot be written to.
+        """
+        check_is_fitted(self)
+        copy_bundle(self.bundle_.folder, Path(path))
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that samples are paths and not rows of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
+        tags.no_validation = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the bundle as the bytes of its files: open sessions and a folder of this machine cannot travel."""
+        state = dict(super().__getstate__())
+        if state.pop("_model", None) is not None:
+            folder = state.pop("bundle_").folder
+            state["_files"] = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            state.pop("run_", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Write the bundle's files to the cache folder again, and check them as `seefit.load` does."""
+        state = dict(state)
+        files = state.pop("_files", None)
+        super().__setstate__(state)
+        if files is not None:
+            with _temporary_folder() as folder:
+                for name, content in files.items():
+                    (folder / name).parent.mkdir(exist_ok=True)
+                    write_bytes(folder / name, content)
+                self._keep(folder, temporary=True)
+
+    def _fit_data(self, X: Any, out: str | os.PathLike[str] | None, data: dict[str, Any]) -> ImageClassifier:
+        if not isinstance(X, (str, os.PathLike)):
+            raise UsageError(
+                "Cannot learn from these images",
+                where="ImageClassifier.fit",
+                expected="their labels, or the name of a folder, CSV, archive or demo set",
+                got=f"{type(X).__name__} without labels",
+                hint="Call fit(paths, labels)",
+            )
+        settings = self._settings(os.fspath(X), **data)
+        with contextlib.nullcontext(Path(out)) if out is not None else _temporary_folder() as folder:
+            run = train(settings, out=folder, console=self._console())
+            self._keep(folder, temporary=out is None)
+        self.run_, self.metrics_ = run.path, run.metrics
+        self.classes_ = np.unique(self.bundle_.classes)
+        return self
+
+    def _fit_images(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: Any) -> ImageClassifier:
+        settings, console = self._settings(PATHS), self._console()
+        labels = column_or_1d(y)
+        check_classification_targets(labels)
+        found, numbers = np.unique(labels, return_inverse=True)
+        names = [str(name) for name in found]
+        samples = _labelled(_samples(X), [names[i] for i in numbers], sample_weight, groups)
+        _check_classes(names)
+        classes = tuple(natural_order(names))
+
+        # without their labels: two labels on one image are the caller's will, and neither is left out
+        seen = scan(Dataset(PATHS, Path(), _samples(X), ()), max_pixels=self.max_pixels, console=console)
+        raise_all([_unusable(skip.name, skip.reason, skip in seen.unreadable) for skip in [*seen.skips, *seen.unreadable]])
+        units = make_split(samples, seen.sha256, seen.clusters, val=0, test=0).units
+        part = Part(samples, seen.sha256, np.asarray(units, np.int64))
+        extractor = open_extractor(settings, seen.sizes, console=console)
+        features = extractor.extract(part.samples, part.sha256, console=console)
+        fitted = fit_probe(settings, extractor, features, classes, part, console=console)
+
+        with _temporary_folder() as folder:
+            save_bundle(folder, bundle_parts(fitted, classes, settings, part))
+            self._keep(folder, temporary=True)
+        self.classes_ = found
+        self.metrics_ = {"headline": "cross_validation", "cross_validation": fitted.folds, "temperature": fitted.temperature}
+        return self
+
+    def _settings(self, data: str, **others: Any) -> Settings:
+        """Return the settings of a run: the constructor's, and those of ``fit(DATA)``."""
+        own = {"fit": self.box, **{key: value for key, value in self.get_params().items() if key not in {"box", "verbose"}}}
+        again = {key: value for key, value in others.items() if key in own}
+        _refuse(again, "it as an argument of ImageClassifier", "it as an argument of fit")
+        return make_settings({"data": data, **own, **others})
+
+    def _console(self) -> Console:
+        return Console(quiet=not self.verbose)
+
+    def _keep(self, folder: Path, *, temporary: bool) -> None:
+        """Open the run or bundle in a folder; a temporary one goes when nothing holds the bundle any more."""
+        self._model = _Model.read(folder)
+        self.bundle_ = self._model.bundle
+        if temporary:
+            weakref.finalize(self.bundle_, shutil.rmtree, folder, ignore_errors=True)
+
+    def _features(self, X: Any) -> Iterator[NDArray[np.float32]]:
+        """Yield (n, D) features, a block of images at a time, once all files are known to be images."""
+        samples, console = _samples(X), self._console()
+        found, _ = find(samples, max_pixels=self.max_pixels, console=console)
+        pairs = zip(samples, found, strict=True)
+        raise_all([_unusable(sample.name, finding.reason, finding.unreadable) for sample, finding in pairs if finding.reason is not None])
+        for start in range(0, len(samples), BLOCK):
+            block = slice(start, start + BLOCK)
+            contents = [finding.sha256 for finding in found[block]]
+            yield self._model.features(samples[block], contents, max_pixels=self.max_pixels, console=console)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A bundle taken apart where its features are, so that they can be kept."""
+
+    bundle: Bundle
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    recipe: Recipe
+
+    @classmethod
+    def read(cls, folder: Path) -> _Model:
+        from safetensors.numpy import load_file
+
+        bundle = load(folder)
+        head = load_file(bundle.folder / "head.safetensors")
+        return cls(bundle, head["weight"], head["bias"], reference_recipe(bundle))
+
+    def features(self, samples: Sequence[Sample], sha256: Sequence[str], *, max_pixels: int, console: Console) -> NDArray[np.float32]:
+        reference, width = self.bundle.reference, self.weight.shape[1]
+        return cached_features(samples, sha256, self.recipe, reference, reference, width=width, max_pixels=max_pixels, console=console)
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return softmax(features @ self.weight.T + self.bias, self.bundle.manifest["temperature"])
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Yield a new folder in the cache folder; it is removed when the block fails."""
+    folder = Path(tempfile.mkdtemp(dir=cache_folder("fitted")))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _samples(X: Any) -> list[Sample]:
+    """Return an unlabelled sample per path.
+
+    Raises:
+        UsageError: Not a list of paths.
+    """
+    paths = [] if isinstance(X, (str, bytes, os.PathLike)) else list(X)
+    odd = [path for path in paths if not isinstance(path, (str, os.PathLike))]
+    if odd or isinstance(X, (str, bytes, os.PathLike)):
+        got = repr(X) if not odd else f"{len(odd):,} other things, first of type {type(odd[0]).__name__}"
+        raise UsageError("Bad image paths", where="X", expected="a list of paths of image files", got=got, hint="Give a list of paths")
+    return [Sample(Path(path), os.fspath(path), None) for path in paths]
+
+
+def _labelled(samples: list[Sample], labels: list[str], sample_weight: Any, groups: Any) -> list[Sample]:
+    """Return the samples with their labels, weights and groups.
+
+    Raises:
+        DataError: Lengths that differ, weights that are negative or not finite.
+    """
+    weights = np.ones(len(samples)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    groups = [None] * len(samples) if groups is None else list(groups)
+    lengths = {"labels": len(labels), "sample_weight": len(weights), "groups": len(groups)}
+    problems: list[SeefitError] = [
+        _bad_argument(name, f"one per image, {len(samples):,} in all", f"{length:,}")
+        for name, length in lengths.items()
+        if length != len(samples)
+    ]
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        problems.append(_bad_argument("sample_weight", "finite numbers of at least 0", f"{weights[bad[0]]} at position {bad[0]}"))
+    raise_all(problems)
+    named = (None if group is None else str(group) for group in groups)
+    return [
+        replace(sample, label=label, weight=float(weight), group=group)
+        for sample, label, weight, group in zip(samples, labels, weights, named, strict=True)
+    ]
+
+
+def _check_classes(names: Sequence[str]) -> None:
+    pairs = colliding_classes(names)
+    problems = [_bad_argument("labels", "class names that differ by more than case", f"{a!r} and {b!r}") for a, b in pairs]
+    if len(names) < 2:
+        problems.append(_bad_argument("labels", "at least two classes", ", ".join(map(repr, names)) or "none"))
+    raise_all(problems)
+
+
+def _refuse(arguments: dict[str, Any], expected: str, got: str) -> None:
+    """Raise for arguments that were given and mean nothing beside the others."""
+    hint = "Call fit(DATA) with options of `seefit train`, or fit(paths, labels) with sample_weight and groups"
+    given = sorted(name for name, value in arguments.items() if value is not None)
+    raise_all([UsageError("Argument without effect", where=name, expected=expected, got=got, hint=hint) for name in given])
+
+
+def _bad_argument(name: str, expected: str, got: str) -> DataError:
+    return DataError("Cannot learn from these images", where=name, expected=expected, got=got, hint=f"Check the {name} given to fit")
+
+
+def _unusable(name: str, reason: str, unreadable: bool) -> DataError:
+    return Unreadable(Path(name), OSError(reason)) if unreadable else Undecodable(reason, where=name)
