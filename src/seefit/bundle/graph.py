@@ -5,8 +5,9 @@
 
 The resize is the triangle filter of Pillow's ``BILINEAR`` (support of one source pixel, or of the scale when
 shrinking), from the box straight to S x S: for every output row a band of source rows is gathered and summed
-with weights that the graph computes from the size, in float64; then the same for columns. A band is what is
-not zero of the dense product ``A_h · image · A_wᵀ``; it takes a third of the time of the dense product.
+with weights that the graph computes from the size, in float64; then the image is turned by a plain transpose of a
+matrix (the only kind that runtimes do fast) and the same is done for columns. A band is what is not zero of the
+dense product ``A_h · image · A_wᵀ``, and takes a fraction of its time (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ _BOX = {  # the side of the box on each axis, in source pixels
     "crop": "box_h = Min(height, width)\n box_w = Identity(box_h)",
     "pad": "box_h = Max(height, width)\n box_w = Identity(box_h)",
     "squash": "box_h = Identity(height)\n box_w = Identity(width)",
+}
+
+_COLOUR = {  # what is taken away: the mean colour, where the image is
+    False: "colour = Identity(mean)",
+    True: "cover_row = Reshape(cover_w, rest)\n cover = Mul(cover_h, cover_row)\n colour = Mul(cover, mean)",
 }
 
 
@@ -77,24 +83,23 @@ def preprocess_model(size: int, mean: Sequence[float], std: Sequence[float], fit
       taken_h = Gather<axis = 0>(rows, index_h)
       float_h = Cast<to = 1>(taken_h)
       summed_h = MatMul(weight_h, float_h)
-      lines_shape = Constant<value = int64[3] {{{size}, -1, 3}}>()
+      lines_shape = Constant<value = int64[2] {{{size}, -1}}>()
       lines = Reshape(summed_h, lines_shape)
-      turned = Transpose<perm = [1, 0, 2]>(lines)
+      turned = Transpose<perm = [1, 0]>(lines)
       columns_shape = Constant<value = int64[2] {{-1, {size * 3}}}>()
       columns = Reshape(turned, columns_shape)
       taken_w = Gather<axis = 0>(columns, index_w)
       summed_w = MatMul(weight_w, taken_w)
-      small_shape = Constant<value = int64[3] {{{size}, {size}, 3}}>()
+      small_shape = Constant<value = int64[2] {{{size}, {size * 3}}}>()
       small = Reshape(summed_w, small_shape)
-      planes = Transpose<perm = [2, 1, 0]>(small)
-      cover_row = Reshape(cover_w, rest)
-      cover = Mul(cover_h, cover_row)
+      upright = Transpose<perm = [1, 0]>(small)
+      planes_shape = Constant<value = int64[4] {{1, 3, {size}, {size}}}>()
+      planes = Reshape(upright, planes_shape)
       mean = Constant<value = float[3, 1, 1] {{{_floats(255 * m for m in mean)}}}>()
       std = Constant<value = float[3, 1, 1] {{{_floats(255 * s for s in std)}}}>()
-      colour = Mul(cover, mean)
+      {_COLOUR[fit == "pad"]}
       centred = Sub(planes, colour)
-      scaled = Div(centred, std)
-      pixels = Unsqueeze(scaled, first)
+      pixels = Div(centred, std)
     }}"""
     return onnx.parser.parse_model(text)
 

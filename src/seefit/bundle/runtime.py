@@ -19,6 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BATCH = 16  # images; beyond it the activations leave the processor's cache and each image gets slower
+LARGE = 3 * 2**20  # numbers in an image; above it the session's memory is given back after the run
 AHEAD = 4  # decoded images that wait per worker; bounds the memory
 
 
@@ -35,10 +36,18 @@ def open_session(model: ModelProto | bytes, *, intra_threads: int) -> Any:
     options.intra_op_num_threads = intra_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_cpu_mem_arena = False  # image sizes differ: an arena would keep the largest buffer for ever
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to the decoder
     data = model if isinstance(model, bytes) else model.SerializeToString()
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _give_memory_back() -> Any:
+    """Return run options that shrink the session's memory, which would else stay at what the largest image took."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 class Reference:
@@ -65,7 +74,8 @@ class Reference:
         Returns:
             (3, S, S) float32, normalised.
         """
-        pixels: NDArray[np.float32] = self._preprocess.run(["pixels"], {"image": image[np.newaxis]})[0][0]
+        options = _give_memory_back() if image.size > LARGE else None
+        pixels: NDArray[np.float32] = self._preprocess.run(["pixels"], {"image": image[np.newaxis]}, options)[0][0]
         return pixels
 
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
