@@ -141,18 +141,14 @@ def _class_table(dataset: Dataset, found: Scan) -> Table:
 
 def _sentences(found: Scan) -> list[str]:
     """Return the findings as lines: what it is, what it means, and the first few examples."""
-    lines = [f"{len(found.samples):,} images can be used{_sizes(found)}, checked in {found.seconds:.1f} s."]
-    skipped = [f"{_clean(skip.name)}: {_clean(skip.reason)}" for skip in found.skips]
-    refused = [f"{_clean(skip.name)}: {_clean(skip.reason)}" for skip in found.unreadable]
-    lines += _listed("skipped: they cannot be used and are left out", skipped)
-    lines += _listed("refused by the system: their permissions keep seefit from reading them", refused)
-    lines += _listed(
-        "times the same bytes under two labels: all of these images are left out, for one label must be wrong",
-        _joined(found.label_conflicts),
-    )
-    lines += _listed("times the same bytes on several sides of the given split: scores would be too good", _joined(found.leaks))
-    lines += _listed("groups of exact duplicates: they are kept on one side of a split", _joined(found.duplicates))
-    lines += _listed("groups of near-duplicates: they are kept on one side of a split", _joined(found.near_duplicates))
+    images = "1 image" if len(found.samples) == 1 else f"{len(found.samples):,} images"
+    lines = [f"{images} can be used{_sizes(found)}, checked in {found.seconds:.1f} s."]
+    lines += _listed("Skipped, for they cannot be used", [f"{_clean(skip.name)}: {_clean(skip.reason)}" for skip in found.skips])
+    lines += _listed("Refused by the system", [f"{_clean(skip.name)}: {_clean(skip.reason)}" for skip in found.unreadable])
+    lines += _listed("The same bytes under several labels, all left out, for one label must be wrong", _joined(found.label_conflicts))
+    lines += _listed("The same bytes on several sides of the given split, which makes scores too good", _joined(found.leaks))
+    lines += _listed("Exact duplicates, which an automatic split keeps on one side", _joined(found.duplicates))
+    lines += _listed("Near-duplicates, which an automatic split keeps on one side", _joined(found.near_duplicates))
     return [*lines, *(f"note: {_clean(warning)}" for warning in found.warnings)]
 
 
@@ -169,7 +165,7 @@ def _listed(meaning: str, items: Sequence[str]) -> list[str]:
     if not items:
         return []
     more = [f"    … and {len(items) - SHOWN_ITEMS:,} more"] if len(items) > SHOWN_ITEMS else []
-    return [f"{len(items):,} {meaning}.", *(f"    {item}" for item in items[:SHOWN_ITEMS]), *more]
+    return [f"{meaning}: {len(items):,}", *(f"    {item}" for item in items[:SHOWN_ITEMS]), *more]
 
 
 def _joined(groups: Iterable[Sequence[str]]) -> list[str]:

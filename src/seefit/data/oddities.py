@@ -84,7 +84,8 @@ def _same_names(samples: Sequence[Sample]) -> list[str]:
     same = [group for group in names.values() if len(group) > 1]
     if not same:
         return []
-    return [f"{len(same):,} names differ only by case or accents' encoding, first {' and '.join(same[0])}: one file on some systems."]
+    differ = _many(len(same), "pair of names differs", "sets of names differ")
+    return [f"{differ} only by case or accents, first {' and '.join(same[0])}: one file on some systems."]
 
 
 def _balance(samples: Sequence[Sample]) -> list[str]:
@@ -109,12 +110,16 @@ def _parts(samples: Sequence[Sample]) -> list[str]:
         missing = sorted(known - labels[part]) if labels.get(part) else []
         if missing:
             shown = ", ".join(repr(label) for label in missing[:5]) + (" …" if len(missing) > 5 else "")
-            said.append(f"The given {part} part has no image of {len(missing):,} classes ({shown}).")
+            said.append(f"The given {part} part has no image of {_many(len(missing), 'class', 'classes')} ({shown}).")
     torn = sorted(group for group, parts in groups.items() if len(parts) > 1)
     if torn:
-        said.append(f"{len(torn):,} groups stand on several sides of the given split, first {torn[0]!r}.")
+        said.append(f"{_many(len(torn), 'group stands', 'groups stand')} on several sides of the given split, first {torn[0]!r}.")
     return said
 
 
 def _images(number: int) -> str:
-    return "1 image is" if number == 1 else f"{number:,} images are"
+    return _many(number, "image is", "images are")
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"

@@ -167,15 +167,15 @@ def _doubts(result: Scan) -> list[str]:
     torn = [group for group in result.near_duplicates if len({label_of[name] for name in group}) > 1]
     said = []
     if torn:
-        said.append(
-            f"{len(torn):,} groups of near-duplicates carry different labels, first {' and '.join(torn[0][:2])}: a label may be wrong."
-        )
+        said.append(f"{_groups_of(torn)} carry different labels, first {' and '.join(torn[0][:2])}: a label may be wrong.")
     if result.near_leaks:
         shown = " and ".join(result.near_leaks[0][:2])
-        said.append(
-            f"{len(result.near_leaks):,} groups of near-duplicates stand across the given split, first {shown}: scores may be too good."
-        )
+        said.append(f"{_groups_of(result.near_leaks)} stand across the given split, first {shown}: scores may be too good.")
     return said
+
+
+def _groups_of(near: list[list[str]]) -> str:
+    return "The images of 1 group of near-duplicates" if len(near) == 1 else f"The images of {len(near):,} groups of near-duplicates"
 
 
 def _crosses(samples: Sequence[Sample], group: Sequence[int]) -> bool:
@@ -239,7 +239,7 @@ def _over_budget(scan: Scan, dataset: Dataset, max_skipped: float) -> list[DataE
     hint = "Repair or remove them (`seefit check` lists them all), or raise --max-skipped"
     problems = []
     if len(lost) > max_skipped * total:
-        reasons = ", ".join(f"{count:,} x {reason}" for reason, count in Counter(skip.reason.split(",")[0] for skip in lost).most_common(3))
+        reasons = ", ".join(f"{count:,} x {reason}" for reason, count in Counter(_kind(skip.reason) for skip in lost).most_common(3))
         got, expected = f"{len(lost):,} of {total:,} ({reasons})", f"at most {_percent(max_skipped)} skipped"
         problems.append(DataError("Too many images cannot be used", where=dataset.source, expected=expected, got=got, hint=hint))
     share = max(max_skipped, CLASS_SHARE)
@@ -251,6 +251,10 @@ def _over_budget(scan: Scan, dataset: Dataset, max_skipped: float) -> list[DataE
                 DataError("Too many images of one class cannot be used", where=repr(label), expected=expected, got=got, hint=hint)
             )
     return problems
+
+
+def _kind(reason: str) -> str:
+    return "same bytes under another label" if reason.startswith("same bytes") else reason.partition(",")[0]
 
 
 def _percent(share: float) -> str:
