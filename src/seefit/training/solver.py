@@ -4,7 +4,8 @@
 
 z_i are standardised rows, t_i one-hot or soft targets. When there are fewer rows n than columns D the rows are
 first rotated exactly into n columns: Z Zᵀ = L Lᵀ, so Z = L Qᵀ with orthonormal Q, and a ridge penalty does not see
-a rotation. The minimum is that of scikit-learn's ``LogisticRegression(C = 1 / (strength · sum_i w_i))``.
+a rotation. The minimum is that of scikit-learn's ``LogisticRegression(C = 1 / (strength · sum_i w_i))``; with two
+classes, where scikit-learn fits one column instead of two, C is twice that.
 """
 
 from __future__ import annotations
