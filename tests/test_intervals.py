@@ -10,6 +10,7 @@ from seefit.evaluation.intervals import (
     effective_size,
     estimate,
     mirrored,
+    paired_difference,
     percentile_interval,
     resamples,
     wilson,
@@ -29,6 +30,32 @@ def test_wilson_of_nothing_is_nothing() -> None:
     low, high = wilson([0.5, np.nan], [0, 5])
     assert np.isnan(low).all()
     assert np.isnan(high).all()
+
+
+def test_paired_difference_by_hand() -> None:
+    """12 and 4 of 100, one more of each: 13/102 and 5/102."""
+    half = 1.959964 * np.sqrt((18 / 102 - (8 / 102) ** 2) / 102)
+    assert paired_difference(12, 4, 100) == pytest.approx((8 / 102 - half, 8 / 102 + half), abs=1e-6)
+
+
+def test_a_paired_difference_is_never_certain_and_never_beyond_its_bounds() -> None:
+    low, high = paired_difference(0, 0, 50)
+    assert (low, high) == pytest.approx((-0.053, 0.053), abs=1e-3)
+    assert paired_difference(30, 0, 30)[1] == 1
+    assert paired_difference(0, 30, 30)[0] == -1
+    assert paired_difference(0, 30, 30)[1] == pytest.approx(-paired_difference(30, 0, 30)[0])
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_the_paired_difference_holds_the_truth_by_exact_count(n: int) -> None:
+    from scipy.stats import multinomial
+
+    pairs = np.array([(b, c) for b in range(n + 1) for c in range(n + 1 - b)])
+    ends = np.array([paired_difference(int(b), int(c), n) for b, c in pairs])
+    for gained, lost in [(0.02, 0.02), (0.1, 0.05), (0.3, 0.1), (0.3, 0.3), (0.6, 0.0), (0.05, 0.5)]:
+        chances = multinomial.pmf(np.column_stack([pairs, n - pairs.sum(axis=1)]), n, [gained, lost, 1 - gained - lost])
+        inside = (ends[:, 0] <= gained - lost) & (gained - lost <= ends[:, 1])
+        assert chances[inside].sum() > 0.935
 
 
 def test_f1_has_the_interval_of_the_share_that_it_is_a_function_of() -> None:

@@ -74,6 +74,27 @@ def wilson_f1(f1: ArrayLike, either: ArrayLike) -> tuple[Floats, Floats]:
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
+def paired_difference(better: int, worse: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of the difference between two accuracies on the same images.
+
+    An image counts only where one of the two is right and the other wrong. One more of either kind is added, so that the
+    interval stays honest where none was seen yet (Bonett & Price 2012, "Adjusted Wald confidence interval for a difference
+    of binomial proportions based on paired data").
+
+    Args:
+        better: Images that only the first has right.
+        worse: Images that only the second has right.
+        n: All images, at least 1.
+
+    Returns:
+        Lower and upper ends in [-1, 1].
+    """
+    gained, lost = (better + 1) / (n + 2), (worse + 1) / (n + 2)
+    half = _Z * math.sqrt((gained + lost - (gained - lost) ** 2) / (n + 2))
+    value = (better - worse) / n
+    return max(-1.0, min(gained - lost - half, value)), min(1.0, max(gained - lost + half, value))
+
+
 def effective_size(sizes: ArrayLike) -> float:
     """Return the n for which one proportion varies like the plain mean of proportions of these sizes: C^2 / sum(1 / n)."""
     known = np.asarray(sizes, dtype=np.float64)

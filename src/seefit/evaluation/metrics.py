@@ -4,13 +4,17 @@ How the intervals are made, since no single way is right for all:
 
 - A proportion of independent images (accuracy, majority baseline, precision, recall) has Wilson's interval. A class's F1
   has Wilson's interval of TP / (TP + FP + FN), of which F1 is a rising function.
+- The gain over the majority baseline is judged pair by pair, on the same images and the same resamples: where images come in
+  groups, accuracy and baseline rise and fall together, so the two intervals may overlap widely and the gain still be certain.
+  For independent images it has Bonett and Price's interval of a paired difference.
 - Everything else, and everything when images come in groups, has the expanded percentile interval of the bootstrap
   over images or whole groups.
 - The bootstrap never draws the mistake that has not happened yet: with every image right it says "100 % to 100 %".
-  So whatever is a proportion or a mean of proportions is never given less than Wilson's interval at its effective number
-  of images: (sum w)^2 / sum w^2 for weighted accuracy, C^2 / sum(1 / n_c) for means over classes. For AUC that is four
-  times the smaller side: in simulations with normal scores, 3 to 1,000 images on that side and a true AUC from 0.86 to
-  0.999, such intervals held the truth at least 95 times in 100, those of the bootstrap alone 52 to 96 times.
+  So the gain is never given less than Bonett and Price's interval, and whatever is a proportion or a mean of proportions
+  never less than Wilson's at its effective number of images: (sum w)^2 / sum w^2 for weighted accuracy, C^2 / sum(1 / n_c)
+  for means over classes. For AUC that is four times the smaller side: in simulations with normal scores, 3 to 1,000 images
+  on that side and a true AUC from 0.86 to 0.999, such intervals held the truth at least 95 times in 100, those of the
+  bootstrap alone 52 to 96 times.
 - Chance pushes ECE up, and in a resample once more, and adds to it as to a standard deviation. So the ends of its
   percentile interval are mirrored at the value (the basic bootstrap) as squares: a calibrated model gets a low end of 0.
 - NLL and Brier score have no such bound: with very few mistakes in the part their intervals are too narrow.
@@ -30,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seefit.errors import unknown_name
 from seefit.evaluation.calibrate import BINS, confidence_bins
+from seefit.evaluation.facts import Facts, gather_facts, number_units
 from seefit.evaluation.intervals import (
     Estimate,
     Floats,
@@ -37,6 +42,7 @@ from seefit.evaluation.intervals import (
     effective_size,
     estimate,
     mirrored,
+    paired_difference,
     percentile_interval,
     resamples,
     wilson,
@@ -44,12 +50,11 @@ from seefit.evaluation.intervals import (
 )
 from seefit.evaluation.roc import RankedClass, class_aucs, column_sums, divide, ranked_classes, row_sums
 
-NAMES = ("accuracy", "balanced_accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece", "majority_baseline")
+NAMES = ("accuracy", "balanced_accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece", "majority_baseline", "gain")
 MANY_CLASSES = 100
 
 _AUC_WORK = 2_000_000_000  # images x classes x resamples: a few seconds
 _FEWEST_RESAMPLES = 100
-_BLOCK = 4_000_000  # probabilities looked at together
 
 Counts = NDArray[np.float32]  # how many times each image is drawn, one column per resample
 
@@ -105,6 +110,7 @@ def judge(
     - ``ece``: sum over 15 equal bins of highest probability ((m-1)/15, m/15] of n_m/N |accuracy_m - confidence_m|
       (Guo et al. 2017, equation 3).
     - ``majority_baseline``: accuracy of always answering the commonest class of the training part.
+    - ``gain``: ``accuracy`` minus ``majority_baseline``, from -1 to 1.
 
     Args:
         probabilities: (N, C) float, rows sum to 1.
@@ -122,8 +128,8 @@ def judge(
     Raises:
         ValueError: Shapes that do not fit, labels out of range, or probabilities that are not finite.
     """
-    facts = _facts(probabilities, labels, len(classes), weights, majority)
-    units = _units(groups, len(facts.labels))
+    facts = gather_facts(probabilities, labels, len(classes), weights, majority)
+    units = number_units(groups, len(facts.labels))
     ones = np.ones((len(facts.labels), 1), dtype=np.float32)
     figures, counts = _figures(facts, ones)
     ranks, rounds = _auc_plan(facts, replicates)
@@ -133,9 +139,9 @@ def judge(
     n_units = len(facts.labels) if units is None else int(units.max()) + 1
     overall = {}
     for name in [name for name in NAMES if name in figures]:
-        plain = units is None and name in {"accuracy", "majority_baseline"}
-        samples = None if plain else drawn.figures[name]
-        overall[name] = _interval(name, float(figures[name][0]), _trials(name, facts, counts), samples, n_units)
+        plain = units is None and name in {"accuracy", "majority_baseline", "gain"}
+        value = float(figures[name][0])
+        overall[name] = _interval(name, value, _edges(name, value, facts, counts), None if plain else drawn.figures[name], n_units)
     per_class = _per_class(classes, facts, counts, aucs=aucs, drawn=drawn, units=n_units)
     return Metrics(len(facts.labels), overall, per_class, _confusion(facts))
 
@@ -150,7 +156,7 @@ def score(name: str, probabilities: ArrayLike, labels: ArrayLike, weights: Array
         weights: (N,) float; only ``weighted_accuracy`` uses them.
 
     Returns:
-        The figure; NaN where it is undefined. ``majority_baseline`` takes the commonest class of ``labels``.
+        The figure; NaN where it is undefined. ``majority_baseline`` and ``gain`` take the commonest class of ``labels``.
 
     Raises:
         UsageError: There is no such figure.
@@ -159,88 +165,13 @@ def score(name: str, probabilities: ArrayLike, labels: ArrayLike, weights: Array
     if name not in NAMES:
         unknown_name("metric", name, NAMES)
     table = np.asarray(probabilities)
-    facts = _facts(table, labels, table.shape[-1], weights, None)
+    facts = gather_facts(table, labels, table.shape[-1], weights, None)
     ones = np.ones((len(facts.labels), 1), dtype=np.float32)
     if name == "auc":
         return float(_overall_auc(class_aucs(ranked_classes(facts.probabilities, facts.labels), facts.n_classes, ones))[0])
     if name == "weighted_accuracy" and facts.weights is None:
         name = "accuracy"
     return float(_figures(facts, ones)[0][name][0])
-
-
-# ---- facts about each image -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What the figures need to know of each image; all arrays (N,), but the probabilities (N, C)."""
-
-    probabilities: NDArray[np.floating[Any]]
-    labels: Ints
-    predicted: Ints
-    confidence: Floats
-    right: NDArray[np.bool_]
-    nll: Floats
-    brier: Floats
-    weights: Floats | None
-    majority: int
-
-    @property
-    def n_classes(self) -> int:
-        return int(self.probabilities.shape[1])
-
-
-def _facts(probabilities: ArrayLike, labels: ArrayLike, n_classes: int, weights: ArrayLike | None, majority: int | None) -> _Facts:
-    table = np.asarray(probabilities)
-    table = table if table.dtype in (np.float32, np.float64) else table.astype(np.float64)
-    truth = np.asarray(labels, dtype=np.intp)
-    if table.ndim != 2 or not len(table) or table.shape != (len(truth), n_classes) or truth.ndim != 1:
-        raise ValueError(f"expected probabilities ({len(truth)}, {n_classes}) with at least one row, got {table.shape}")
-    if truth.min() < 0 or truth.max() >= n_classes:
-        raise ValueError(f"expected labels in 0 to {n_classes - 1}, got {truth.min()} to {truth.max()}")
-    predicted, confidence, nll, brier = _per_image(table, truth)
-    common = int(np.bincount(truth).argmax()) if majority is None else majority
-    return _Facts(table, truth, predicted, confidence, predicted == truth, nll, brier, _uneven(weights, len(truth)), common)
-
-
-def _per_image(table: NDArray[np.floating[Any]], truth: Ints) -> tuple[Ints, Floats, Floats, Floats]:
-    """Return prediction, confidence, -log probability and squared distance, in blocks that bound the memory."""
-    n = len(table)
-    predicted = np.empty(n, dtype=np.intp)
-    confidence, nll, brier = np.empty((3, n))
-    step = max(1, _BLOCK // table.shape[1])
-    for start in range(0, n, step):
-        part = slice(start, start + step)
-        block = table[part].astype(np.float64)
-        own = np.take_along_axis(block, truth[part, None], axis=1)[:, 0]
-        predicted[part] = block.argmax(axis=1)
-        confidence[part] = block.max(axis=1)
-        nll[part] = -np.log(np.clip(own, np.finfo(np.float64).eps, None))
-        brier[part] = np.einsum("ij,ij->i", block, block) - 2 * own + 1
-    if not np.isfinite(brier).all():
-        raise ValueError("expected finite probabilities, got NaN or infinity")
-    return predicted, confidence, nll, brier
-
-
-def _uneven(weights: ArrayLike | None, n: int) -> Floats | None:
-    """Return the weights, or None when there are none or all are equal."""
-    if weights is None:
-        return None
-    values = np.asarray(weights, dtype=np.float64)
-    if values.shape != (n,) or not np.isfinite(values).all() or values.min() < 0:
-        raise ValueError(f"expected {n} finite weights of at least 0")
-    return values if np.ptp(values) > 0 else None
-
-
-def _units(groups: ArrayLike | None, n: int) -> Ints | None:
-    """Return the groups as 0 to G - 1, or None when every image stands alone."""
-    if groups is None:
-        return None
-    values = np.asarray(groups)
-    if values.shape != (n,):
-        raise ValueError(f"expected {n} groups, got {values.shape}")
-    names, numbers = np.unique(values, return_inverse=True)
-    return None if len(names) == n else numbers.astype(np.intp)
 
 
 # ---- figures of the part itself and of every resample, by the same code -----------------------------------------
@@ -275,10 +206,10 @@ class _ClassCounts:
         }
 
 
-def _figures(facts: _Facts, counts: Counts) -> tuple[dict[str, Floats], _ClassCounts]:
+def _figures(facts: Facts, counts: Counts) -> tuple[dict[str, Floats], _ClassCounts]:
     """Return every figure but AUC (r,), and the counts per class, for images drawn ``counts`` (N, r) times."""
     total = counts.sum(axis=0, dtype=np.float64)
-    means = column_sums([facts.right, facts.nll, facts.brier, facts.labels == facts.majority], counts) / total
+    means = column_sums([facts.right, facts.nll, facts.brier, facts.common], counts) / total
     by_class = _ClassCounts(
         row_sums(facts.labels, facts.n_classes, counts),
         row_sums(facts.predicted, facts.n_classes, counts),
@@ -287,13 +218,14 @@ def _figures(facts: _Facts, counts: Counts) -> tuple[dict[str, Floats], _ClassCo
     gaps = row_sums(confidence_bins(facts.confidence), BINS, counts, facts.right - facts.confidence)
     scores = by_class.scores()
     figures = dict(zip(("accuracy", "nll", "brier", "majority_baseline"), means, strict=True))
+    figures["gain"] = figures["accuracy"] - figures["majority_baseline"]
     figures |= {"balanced_accuracy": _mean(scores["recall"]), "macro_f1": _mean(scores["f1"]), "ece": np.abs(gaps).sum(axis=0) / total}
     if facts.weights is not None:
         figures["weighted_accuracy"] = divide(*column_sums([facts.weights * facts.right, facts.weights], counts))
     return figures, by_class
 
 
-def _auc_plan(facts: _Facts, replicates: int) -> tuple[list[RankedClass] | None, int]:
+def _auc_plan(facts: Facts, replicates: int) -> tuple[list[RankedClass] | None, int]:
     """Return the ranks to keep for the resamples and how many of these AUC takes; None where that would be too much work."""
     rounds = min(replicates, _AUC_WORK // (len(facts.labels) * facts.n_classes))
     return (list(ranked_classes(facts.probabilities, facts.labels)), rounds) if rounds >= min(_FEWEST_RESAMPLES, replicates) else (None, 0)
@@ -307,7 +239,7 @@ class _Drawn:
     per_class: dict[str, Floats]
 
 
-def _resampled(facts: _Facts, ranks: list[RankedClass] | None, units: Ints | None, *, replicates: int, rounds: int, seed: int) -> _Drawn:
+def _resampled(facts: Facts, ranks: list[RankedClass] | None, units: Ints | None, *, replicates: int, rounds: int, seed: int) -> _Drawn:
     figures: dict[str, list[Floats]] = {name: [] for name in NAMES}
     per_class: dict[str, list[Floats]] = {name: [] for name in ("precision", "recall", "f1", "auc")}
     done = 0
@@ -334,7 +266,7 @@ def _overall_auc(aucs: Floats) -> Floats:
     return aucs[1] if len(aucs) == 2 else _mean(aucs)
 
 
-def _trials(name: str, facts: _Facts, counts: _ClassCounts) -> float:
+def _trials(name: str, facts: Facts, counts: _ClassCounts) -> float:
     """Return the effective number of images behind a proportion or a mean of proportions; 0 for other figures."""
     images = counts.images[:, 0]
     if name in {"accuracy", "majority_baseline"}:
@@ -356,21 +288,32 @@ def _auc_trials(images: NDArray[Any], n: int) -> NDArray[Any]:
     return trials
 
 
-def _interval(name: str, value: float, trials: float, drawn: Floats | None, units: int) -> Estimate:
-    """Return a figure with Wilson's interval, and where resamples are given with the wider of that and the bootstrap's."""
-    edges = wilson_f1(value, trials) if name == "macro_f1" else wilson(value, trials)
+def _edges(name: str, value: float, facts: Facts, counts: _ClassCounts) -> tuple[float, float] | None:
+    """Return the least interval that a figure may have; None for figures that are no proportions."""
+    if name == "gain":
+        better, worse = facts.right & ~facts.common, facts.common & ~facts.right
+        return paired_difference(int(better.sum()), int(worse.sum()), len(facts.labels))
+    trials = _trials(name, facts, counts)
+    if not trials:
+        return None
+    low, high = wilson_f1(value, trials) if name == "macro_f1" else wilson(value, trials)
+    return float(low), float(high)
+
+
+def _interval(name: str, value: float, edges: tuple[float, float] | None, drawn: Floats | None, units: int) -> Estimate:
+    """Return a figure with its least interval, and where resamples are given with the wider of that and the bootstrap's."""
     if drawn is None:
-        return estimate(value, float(edges[0]), float(edges[1]))
+        return estimate(value, *(edges or ()))
     low, high = (float(end) for end in percentile_interval(drawn, units))
     if name == "ece":
         low, high = mirrored(value, low, high)
-    if trials > 0:
+    if edges is not None:
         low, high = float(np.minimum(low, edges[0])), float(np.maximum(high, edges[1]))
     return estimate(value, low, high)
 
 
 def _per_class(
-    classes: Sequence[str], facts: _Facts, counts: _ClassCounts, *, aucs: Floats, drawn: _Drawn, units: int
+    classes: Sequence[str], facts: Facts, counts: _ClassCounts, *, aucs: Floats, drawn: _Drawn, units: int
 ) -> dict[str, dict[str, int | Estimate]]:
     images, called, either = counts.images[:, 0], counts.called[:, 0], counts.either[:, 0]
     scores = {name: values[:, 0] for name, values in counts.scores().items()}
@@ -391,7 +334,7 @@ def _per_class(
     }
 
 
-def _confusion(facts: _Facts) -> list[list[int]] | None:
+def _confusion(facts: Facts) -> list[list[int]] | None:
     size = facts.n_classes
     if size > MANY_CLASSES:
         return None
