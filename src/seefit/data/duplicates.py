@@ -7,8 +7,8 @@ it: a tree over the signatures finds every pair that is worth a look without com
 A cluster is a star, not a chain: every member matches the image that stands for the cluster. A film of a thousand
 frames, each like the next, therefore falls into several clusters and never becomes one.
 
-The limits come from pictures that look alike and are not copies (docs/decisions.md): over the 2,624 solar cells of
-ELPV, every other cell is at least 0.057 away, while 90 % of the copies (JPEG quality 30 to 60, half and third
+The limits come from pictures that look alike and are not copies: over the 2,624 solar cells of ELPV every other cell
+is at least 0.060 away, while about 90 % or more of the copies of each kind (JPEG quality 30 and 60, half and third
 size, brightness +-10 %) are within 0.05.
 """
 
