@@ -176,12 +176,13 @@ def versions() -> dict[str, str]:
 
 
 def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console) -> Head:
-    targets = np.eye(len(classes), dtype=np.float32)[part.labels(classes)]
+    targets = np.zeros((len(features), len(classes)), np.float32)
+    targets[np.arange(len(features)), part.labels(classes)] = 1
     head = fit_head(
         features, targets, weights=part.weights(), units=part.units, balance=settings.class_weights, seed=settings.seed, console=console
     )
     if head.method == "nearest-mean":
-        console.say("Head: nearest class mean, since most classes are too small for cross-validation")
+        console.say("Head: nearest class mean, since the classes are too small or too many for cross-validation")
     else:
         console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen over {head.folds} folds from {len(head.path)}")
     return head

@@ -28,6 +28,7 @@ STRENGTHS = (100.0, *(float(10.0**e) for e in np.arange(1, -4.1, -0.5)))  # time
 FOLDS = 5
 PATIENCE = 1  # strengths in a row that must do worse before the path ends; the loss along it has one valley
 MAX_PATH_ROWS = 10_000  # beyond it the strength is chosen on a stratified sample of the rows, with one fold held out
+MAX_LOGITS = 10**8  # rows x classes of a logistic regression; more would take gigabytes and hours
 SMALL_MATRIX = 5e7  # numbers; products with fewer and few columns are faster on one BLAS thread
 TOLERANCE_PATH = 1e-5
 TOLERANCE_FINAL = 1e-7
@@ -96,7 +97,7 @@ def fit_head(
 
     Returns:
         The head: logistic regression, or nearest-mean (Mensink et al. 2013) where most classes are too small
-        to be cross-validated.
+        to be cross-validated, or the classes are too many.
     """
     labels = targets.argmax(1)
     rows_count = len(labels)
@@ -106,11 +107,10 @@ def fit_head(
     if balance == "balanced":
         weights = weights / np.maximum(class_shares(targets, weights), 1e-12)[labels]
     scale = Standardised.of(features)
-    folds = make_folds(labels, np.arange(rows_count) if units is None else units, seed)
-    if folds:
-        head = _logistic(features, targets, weights, scale, folds, seed, console)
-    else:
-        head = _nearest_mean(features, labels, targets.shape[1], weights, scale)
+    folds = make_folds(labels, np.arange(rows_count) if units is None else units, seed) if targets.size <= MAX_LOGITS else []
+    if not folds:
+        return _nearest_mean(features, labels, targets.shape[1], weights, scale)  # knows no prior that could be taken out
+    head = _logistic(features, targets, weights, scale, folds, seed, console)
     return _without_prior(head, class_shares(targets, weights)) if balance == "prior" else head
 
 
@@ -121,9 +121,10 @@ def class_shares(targets: Float, weights: Double) -> Double:
 
 
 def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]:
-    """Return stratified folds that never tear a unit, or none where most classes have a single unit.
+    """Return stratified folds that never tear a unit, or none where most classes have a single unit or cannot be separated.
 
-    Classes with a single unit cannot be held out: they stay in every fold's training side.
+    Classes with a single unit cannot be held out: they stay in every fold's training side, but for the folds that hold
+    out other images of that unit.
     """
     pairs = np.unique(np.stack([labels, units]), axis=1)[0]
     sizes = np.bincount(pairs, minlength=int(labels.max()) + 1)
@@ -133,8 +134,15 @@ def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]
     rows = np.flatnonzero(sizes[labels] >= 2)
     single = np.flatnonzero(sizes[labels] < 2)
     k = min(FOLDS, int(sizes[sizes >= 2].min()))
-    inner = k_folds(labels[rows], units[rows], k=k, seed=seed)
-    return [(np.sort(np.concatenate([rows[train], single])), np.sort(rows[test])) for train, test in inner]
+    try:
+        inner = k_folds(labels[rows], units[rows], k=k, seed=seed)
+    except ValueError:  # the units hold the classes in such a mixture that one class would be in a single fold
+        return []
+    folds = []
+    for train, test in inner:
+        apart = single[~np.isin(units[single], units[rows[test]])]
+        folds.append((np.sort(np.concatenate([rows[train], apart])), np.sort(rows[test])))
+    return folds
 
 
 def _logistic(
@@ -186,7 +194,8 @@ def _walk_path(
 
     def fit(i: int) -> tuple[Float, float]:
         train, test = folds[i]
-        solutions[i] = minimise(sides[i], targets[train], weights[train], strength, solutions[i], tolerance=TOLERANCE_PATH)
+        counts = weights[train] if weights[train].any() else np.ones(len(train))
+        solutions[i] = minimise(sides[i], targets[train], counts, strength, solutions[i], tolerance=TOLERANCE_PATH)
         out = rows[test] @ solutions[i][:-1].astype(np.float32) + solutions[i][-1].astype(np.float32)
         return out, cross_entropy(out, targets[test], weights[test])
 
