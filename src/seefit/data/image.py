@@ -34,6 +34,7 @@ from seefit.errors import DataError
 DECODER_VERSION = 1
 MAX_PIXELS = 10**8
 SHRINK_ABOVE = 16_000_000
+HUGE_ABOVE = 40_000_000
 MAX_FILE_BYTES = 2**30
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
@@ -199,9 +200,7 @@ def decode_with_info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
         try:
             image = _PLUGINS[kind](BytesIO(data))
             _check_size(*image.size, max_pixels)
-            if image.width * image.height <= SHRINK_ABOVE:
-                return _load(image, kind)
-            with _few_at_once:
+            with _one_at_a_time if image.width * image.height > HUGE_ABOVE else contextlib.nullcontext():
                 return _load(image, kind)
         except (Undecodable, MemoryError):
             raise
@@ -341,8 +340,8 @@ def _upright(pixels: Image.Image, image: ImageFile.ImageFile) -> Image.Image:
     return pixels if turn is None else pixels.transpose(turn)
 
 
-# An image of 100 megapixels takes up to 1 GB while it is decoded: many threads must not do that at the same time.
-_few_at_once = threading.BoundedSemaphore(2)
+# An image of 100 megapixels takes up to 1.6 GB while it is decoded: threads must not do that at the same time.
+_one_at_a_time = threading.Lock()
 _silence_lock = threading.Lock()
 _silence_depth = 0
 
