@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from command import seefit
 from seefit.models.backbone import Backbone, load_backbone
-from tiny import make_backbone, make_bundle
+from tiny import make_backbone, make_bundle, plant_tiny
 
 PhotoFolder = Callable[..., Path]
 
@@ -40,15 +41,19 @@ def photo_folder(tmp_path: Path, elpv_cells: dict[str, list[Path]]) -> PhotoFold
     """Return a function that copies real photographs into ``<root>/<class>/``, a given number per class."""
 
     def make(per_class: int = 4, *, root: Path | None = None, start: int = 0) -> Path:
-        root = root or tmp_path / "photos"
-        for label, paths in elpv_cells.items():
-            folder = root / label
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in paths[start : start + per_class]:
-                (folder / path.name).write_bytes(path.read_bytes())
-        return root
+        return copy_photos(elpv_cells, root or tmp_path / "photos", per_class, start)
 
     return make
+
+
+def copy_photos(cells: dict[str, list[Path]], root: Path, per_class: int, start: int = 0) -> Path:
+    """Copy photographs into ``<root>/<class>/``."""
+    for label, paths in cells.items():
+        folder = root / label
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths[start : start + per_class]:
+            (folder / path.name).write_bytes(path.read_bytes())
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +79,26 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Backbone) -> Path:
     """Return a bundle folder on `tiny_backbone` with the classes of the solar cells; copy it before changing it."""
     return make_bundle(tmp_path_factory.mktemp("bundle") / "bundle", tiny_backbone)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]]) -> Path:
+    """Return a run folder that `seefit train` made of 60 photographs in ``../photos`` with the tiny backbone; its cache is ``../cache``."""
+    home = tmp_path_factory.mktemp("trained")
+    photos = copy_photos(elpv_cells, home / "photos", 30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEFIT_CACHE", str(home / "cache"))
+        plant_tiny()
+        answer = seefit("train", photos, "--out", home / "run", "--json")
+    assert answer.code == 0, answer.err
+    return home / "run"
+
+
+@pytest.fixture
+def warm(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work with the cache of `trained`, which keeps the tiny backbone as `lite0`; return its folder of photographs."""
+    monkeypatch.setenv("SEEFIT_CACHE", str(trained.parent / "cache"))
+    return trained.parent / "photos"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -31,6 +31,7 @@ from seefit.environment import threads
 from seefit.evaluation.evaluate import evaluate_part
 from seefit.files import to_json, write_text
 from seefit.fitting import Fitted, Part, bundle_parts, fit_probe, open_extractor, versions
+from seefit.models.backbone import check_backbone
 from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.runs import locked, new_run
@@ -87,6 +88,7 @@ def train(settings: Settings, *, out: Path | None = None, console: Console = QUI
 def _train(settings: Settings, run: Path, console: Console) -> Run:
     clock = Clock()
     console.say(_environment_line())
+    check_backbone(settings.backbone, settings.image_size)
     with clock.phase("scan"):
         dataset, seen = _scan(settings, console)
     split = make_split(
@@ -98,8 +100,8 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
         test_from_val=settings.test_from_val,
         seed=settings.seed,
     )
-    _write_data_files(run, seen, split)
     counts = _count(seen.samples, split, dataset.classes)
+    _write_first_files(run, settings, seen, split)  # from here on only evaluate_part sees the test labels
     _say_counts(counts, dataset.classes, split, console)
     notes = _notes(seen, split)
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
@@ -172,9 +174,11 @@ def _parts_to_cut(settings: Settings, dataset: Dataset) -> int:
     return len(wanted - given) + (1 if "train" in given else 0)
 
 
-def _write_data_files(run: Path, seen: Scan, split: Split) -> None:
+def _write_first_files(run: Path, settings: Settings, seen: Scan, split: Split) -> None:
+    """Write what is known before training; with config.yaml the folder is a run that `seefit runs` lists and deletes."""
     write_table(run / "skipped.csv", ["path", "reason", "bytes"], ([skip.name, skip.reason, skip.bytes] for skip in seen.skips))
     write_split(run / "split.csv", seen.samples, split, seen.sha256)
+    write_text(run / "config.yaml", to_yaml(settings, {}))
 
 
 def _part(seen: Scan, split: Split, name: str) -> Part:

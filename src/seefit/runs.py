@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seefit.errors import RunError
+from seefit.errors import RunError, raise_all
 from seefit.files import resource_error
 
 LOCK = ".lock"
@@ -29,16 +30,16 @@ def new_run(out: Path | None, stem: str) -> Path:
         return _numbered(stem)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        taken = sorted(entry.name for entry in out.iterdir())
+        taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK)
     except OSError as error:
         raise resource_error(error, out) from error
     holder = _holder(out)
     if holder is not None:
         raise _busy(out, holder)
-    if [name for name in taken if name != LOCK]:
+    if taken:
         raise RunError(
             "The run folder is occupied", where=out, expected="a new or empty folder", got=f"{len(taken)} entries, such as {taken[0]!r}",
-            hint="Choose another folder with --out, or delete the old run with `seefit runs --delete`",
+            hint=f"Choose another folder with --out, or delete the old run with `seefit runs --delete {out}`",
         )  # fmt: skip
     return out
 
@@ -88,7 +89,7 @@ def locked(run: Path) -> Iterator[None]:
 def _holder(run: Path) -> int | None:
     """Return the pid of the living process that holds the lock."""
     try:
-        pid = int((run / LOCK).read_text() or "0")
+        pid = int(_lock_text(run))
     except (OSError, ValueError):
         return None
     if pid <= 0 or pid == os.getpid():
@@ -100,6 +101,16 @@ def _holder(run: Path) -> int | None:
     except PermissionError:
         pass
     return pid
+
+
+def _lock_text(run: Path) -> str:
+    """Return what is in the lock; its holder may need a moment between making the file and writing its pid."""
+    for _ in range(10):
+        text = (run / LOCK).read_text()
+        if text:
+            return text
+        time.sleep(0.01)
+    return ""
 
 
 def _busy(run: Path, pid: int) -> RunError:
@@ -140,7 +151,9 @@ def read_metrics(run: Path) -> dict[str, Any]:
         metrics = json.loads((run / "metrics.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise not_a_run(run, "a run without metrics.json, not finished or damaged") from error
-    return dict(metrics)
+    if not isinstance(metrics, dict):
+        raise not_a_run(run, "a metrics.json that is no mapping")
+    return metrics
 
 
 def not_a_run(run: Path, got: str) -> RunError:
@@ -158,16 +171,24 @@ class Listed:
     backbone: str
     created: float
     headline: str
-    accuracy: dict[str, float] | None
-    balanced_accuracy: dict[str, float] | None
+    accuracy: dict[str, float | None] | None
+    balanced_accuracy: dict[str, float | None] | None
 
 
 def list_runs(folder: Path = RUNS) -> list[Listed]:
     """Return every run below a folder, newest first."""
     if not folder.is_dir():
         return []
-    found = [_listed(config.parent) for config in folder.glob("*/config.yaml")]
-    return sorted(found, key=lambda run: -run.created)
+    found = [_listed(config.parent) for config in folder.glob("*/config.yaml") if _is_run(config.parent)]
+    return sorted(found, key=lambda run: (-run.created, str(run.run)))
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is one that training made, finished or not; other tools too have a config.yaml."""
+    try:
+        return {"data", "resolved"} <= set(read_config(folder)) and (folder / "split.csv").is_file()
+    except RunError:
+        return False
 
 
 def _listed(run: Path) -> Listed:
@@ -191,20 +212,26 @@ def _listed(run: Path) -> Listed:
     )
 
 
-def delete_run(run: Path) -> None:
-    """Delete one run folder: only what is one, and only when no process works in it.
+def delete_runs(folders: Sequence[Path]) -> None:
+    """Delete run folders: only what training made, only when no process works in any, and either all or none.
 
     Raises:
-        RunError: It is no run, is in use, or is a link.
+        RunError: One is no run, is in use, or is a link; then nothing is deleted.
         ResourceError: The system refuses.
     """
-    read_config(run)
+    raise_all([problem for run in folders if (problem := _undeletable(run))])
+    for run in dict.fromkeys(folders):
+        try:
+            shutil.rmtree(run.absolute())
+        except OSError as error:
+            raise resource_error(error, run) from error
+
+
+def _undeletable(run: Path) -> RunError | None:
     holder = _holder(run)
     if holder is not None:
-        raise _busy(run, holder)
-    if run.is_symlink() or not (run / "split.csv").is_file():
-        raise not_a_run(run, "a link" if run.is_symlink() else "a folder without split.csv")
-    try:
-        shutil.rmtree(run)
-    except OSError as error:
-        raise resource_error(error, run) from error
+        return _busy(run, holder)
+    if _is_run(run) and not run.is_symlink():
+        return None
+    got = "a link" if run.is_symlink() else "a folder that training did not make" if run.is_dir() else "no such folder"
+    return RunError("Cannot delete", where=run, expected="the folder of a run", got=got, hint="`seefit runs` lists the runs")

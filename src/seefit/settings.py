@@ -57,7 +57,7 @@ def make_settings(given: dict[str, Any]) -> Settings:
     Raises:
         UsageError: Unknown names (with the closest match) and bad values, all together.
     """
-    named = {ALIASES.get(key, key): value for key, value in given.items()}
+    named = {ALIASES.get(key, str(key)): value for key, value in given.items()}
     try:
         return Settings(**named)
     except ValidationError as error:

@@ -7,15 +7,18 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 
 from seefit.console import printable
-from seefit.errors import ResourceError, SeefitError, UsageError
+from seefit.errors import ResourceError, SeefitError, UsageError, unknown_name
 from seefit.files import to_json
 
 INTERRUPTED = 130
+TERMINATED = 143
 BUG = 1
+STOPPED = "Interrupted. The features computed so far are kept: the same command finds them again."
 
 
 def explain(error: BaseException, arguments: list[str]) -> int:
@@ -26,18 +29,20 @@ def explain(error: BaseException, arguments: list[str]) -> int:
         arguments: The command line, without the program's name.
     """
     if isinstance(error, SystemExit):
+        if error.code == TERMINATED:
+            print(STOPPED, file=sys.stderr)
         return error.code if isinstance(error.code, int) else BUG
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        print("Interrupted. What was computed is kept: the same command goes on from it.", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):  # the reader of our output went away
         sys.stderr.close()
         return 0
     if "--debug" in arguments:
         traceback.print_exception(error)
-    known = _known(error)
+    known = _known(error, arguments)
     if known is None:
         return _bug(error, arguments)
     if "--json" in arguments:
@@ -47,18 +52,14 @@ def explain(error: BaseException, arguments: list[str]) -> int:
     return known.exit_code
 
 
-def _known(error: BaseException) -> SeefitError | None:
+def _known(error: BaseException, arguments: list[str]) -> SeefitError | None:
     if isinstance(error, SeefitError):
         return error
     if isinstance(error, typer.TyperException):
-        text = str(getattr(error, "format_message", lambda: str(error))()).rstrip(".")
-        return UsageError(
-            "Cannot read the command line",
-            where="seefit",
-            expected="a command as `seefit --help` shows",
-            got=text,
-            hint="See `seefit --help`",
-        )
+        try:
+            _raise_usage(error, arguments)
+        except UsageError as usage:
+            return usage
     if isinstance(error, MemoryError):
         return ResourceError(
             "Out of memory",
@@ -68,6 +69,27 @@ def _known(error: BaseException) -> SeefitError | None:
             hint="Close other programs, or use a smaller --image-size",
         )
     return None
+
+
+def _raise_usage(error: typer.TyperException, arguments: list[str]) -> NoReturn:
+    """Say in our own words what the parser found: an unknown option or command, or something missing or malformed."""
+    context: Any = getattr(error, "ctx", None)
+    where = context.command_path if context else "seefit"
+    if context and hasattr(error, "possibilities"):
+        known = [name for parameter in context.command.get_params(context) for name in parameter.opts if name.startswith("-")]
+        unknown_name(f"option of {where}", str(getattr(error, "option_name", "")), known)
+    commands = getattr(context.command, "commands", {}) if context else {}
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if commands and word not in commands:
+        unknown_name("command", word, commands)
+    found = str(getattr(error, "format_message", lambda: str(error))()).rstrip(".")
+    raise UsageError(
+        "Cannot read the command line",
+        where=where,
+        expected="what its --help shows",
+        got=(found[:1].lower() + found[1:]).removeprefix("got "),
+        hint=f"See `{where} --help`",
+    )
 
 
 def _bug(error: BaseException, arguments: list[str]) -> int:

@@ -12,11 +12,11 @@ import typer
 
 from seefit.cli import options as o
 from seefit.console import Console
+from seefit.errors import UsageError
 
 app = typer.Typer(
     name="seefit",
     help="From a folder of images to a classifier you can trust.\n\nStart with: seefit check DATA, then seefit train DATA.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -24,12 +24,15 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _seefit(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _seefit(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
         from seefit import __version__
 
         print(f"seefit {__version__}")
         raise typer.Exit(0)
+    if context.invoked_subcommand is None:
+        print(context.get_help(), end="")
+        raise typer.Exit(UsageError.exit_code)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -264,7 +267,7 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(ValueError):  # not the main thread: whoever started us handles signals
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = app(arguments, standalone_mode=False)
+        result = app(arguments, standalone_mode=False, prog_name="seefit")
         return result if isinstance(result, int) else 0
     except BaseException as error:  # every failure ends here, once
         return explain(error, arguments)

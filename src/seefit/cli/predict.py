@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from seefit.bundle.bundle import Bundle, load
+from seefit.bundle.bundle import load
 from seefit.bundle.predict import Prediction, write_predictions
 from seefit.bundle.predict import predict as predict_samples
 from seefit.console import Console, printable
@@ -38,21 +38,18 @@ def predict(
     predictions = told.pass_on(predict_samples(bundle, list_images(images), max_pixels=max_pixels))
     if csv is not None:
         write_predictions(csv, bundle.classes, predictions)
-        told.conclude()
         print(
             to_json({"csv": str(csv), "images": told.good, "skipped": told.bad}) if json_output else f"{told.good:,} predictions in {csv}"
         )
     elif json_output:
         _print_json(predictions)
-        told.conclude()
     else:
-        _print_lines(bundle, predictions)
-        told.conclude()
+        _print_lines(predictions)
     return 0
 
 
 class _Told:
-    """Counts predictions as they pass and warns of images that have none."""
+    """Counts predictions as they pass, warns of images that have none, and fails at the end when none passed."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.good, self.bad = console, 0, 0
@@ -66,20 +63,23 @@ class _Told:
             else:
                 self.bad += 1
                 self.first = self.first or prediction.error
-                self.console.warn(f"left out {prediction.sample.name}: {prediction.error.reason}")
+                self.console.warn(f"left out {_one_line(prediction.sample.name)}: {prediction.error.reason}")
+        if not self.good:  # raised here and not by the caller, so that no empty CSV gets its final name
+            raise self.first or _nothing()
 
-    def conclude(self) -> None:
-        """Raise when there was nothing but failures."""
-        if not self.good and self.first is not None:
-            raise self.first
-        if not self.good:
-            raise DataError(
-                "Nothing to predict",
-                where="the named paths",
-                expected="images",
-                got="none",
-                hint="Name image files, or folders that hold some",
-            )
+
+def _nothing() -> DataError:
+    return DataError(
+        "Nothing to predict",
+        where="the named paths",
+        expected="images",
+        got="none",
+        hint="Name image files, or folders that hold some",
+    )
+
+
+def _one_line(name: str) -> str:
+    return printable(name).replace("\n", "\\n")
 
 
 def _print_json(predictions: Iterator[Prediction]) -> None:
@@ -92,7 +92,7 @@ def _print_json(predictions: Iterator[Prediction]) -> None:
         print("\n]")
 
 
-def _print_lines(bundle: Bundle, predictions: Iterator[Prediction]) -> None:
+def _print_lines(predictions: Iterator[Prediction]) -> None:
     for prediction in predictions:
         scores = ", ".join(f"{printable(entry['label'])} {entry['score']:.1%}" for entry in prediction.ranked()[:SHOWN_SCORES])
-        print(f"{printable(prediction.sample.name)}: {scores}")
+        print(f"{_one_line(prediction.sample.name)}: {scores}")

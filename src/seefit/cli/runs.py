@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seefit.console import printable
 from seefit.files import to_json
-from seefit.runs import Listed, delete_run, list_runs
+from seefit.runs import Listed, delete_runs, list_runs
 
 
 def runs(folder: Path, *, delete: Sequence[Path], json_output: bool) -> int:
@@ -19,9 +19,8 @@ def runs(folder: Path, *, delete: Sequence[Path], json_output: bool) -> int:
         delete: Run folders to delete; then nothing is listed.
         json_output: Print one JSON object on stdout.
     """
-    for run in delete:
-        delete_run(run)
     if delete:
+        delete_runs(delete)
         print(to_json({"deleted": [str(run) for run in delete]}) if json_output else "\n".join(f"deleted {run}" for run in delete))
         return 0
     found = list_runs(folder)
@@ -54,5 +53,7 @@ def _print_table(found: Sequence[Listed]) -> None:
 def _figure(run: Listed) -> str:
     if run.balanced_accuracy is None:
         return "–"
-    value, low, high = (run.balanced_accuracy[key] for key in ("value", "low", "high"))
-    return f"{value:.1%} [{low:.1%}, {high:.1%}]" + ("" if run.headline == "test" else f" on {run.headline}")
+    value, low, high = (
+        "–" if run.balanced_accuracy[key] is None else f"{run.balanced_accuracy[key]:.1%}" for key in ("value", "low", "high")
+    )
+    return f"{value} [{low}, {high}]" + ("" if run.headline == "test" else f" on {run.headline}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +75,7 @@ def evaluate_data(
         console: Where to show progress.
 
     Returns:
-        The figures, and the images that could not be decoded.
+        The figures, and the images that are left out: missing, or not to be decoded.
 
     Raises:
         DataError: A class that the bundle does not know, or no image that can be decoded.
@@ -91,7 +90,7 @@ def evaluate_data(
             got=", ".join(map(repr, unknown[:10])),
             hint="Rename the classes, or train a model with them",
         )
-    good, probabilities, skips = [], [], []
+    good, probabilities, skips = [], [], list(dataset.skips)
     with console.bar("Evaluating", len(dataset)) as advance:
         for prediction in predict(bundle, dataset.samples, max_pixels=max_pixels):
             advance(1)

@@ -7,6 +7,7 @@ its network ONNX.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import io
 import json
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
-from seefit.errors import UsageError, unknown_name
+from seefit.errors import ResourceError, UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
 from seefit.models.weights import Weights, find_weights, no_weights, read_weights
-from seefit.models.zoo import resolve
+from seefit.models.zoo import ZOO, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -92,14 +93,7 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
         ArtefactError: A local weight file is damaged or of another model.
     """
     name = resolve(name)
-    if image_size is not None and not 32 <= image_size <= 2048:
-        raise UsageError(
-            "Bad image size",
-            where="--image-size",
-            expected="32 to 2048 pixels",
-            got=str(image_size),
-            hint="Leave out --image-size to use the backbone's own",
-        )
+    _check_size(image_size)
     weights = _weights_or_reason(name)
     description = _description(name, image_size, weights)
     kept = _kept(description)
@@ -107,6 +101,23 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
         return kept
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
     return _convert(name, image_size, weights, description.with_suffix(".onnx"))
+
+
+def check_backbone(name: str, image_size: int | None = None) -> None:
+    """Refuse a name that nobody knows, a size out of bounds or weights that cannot be had, before any work is done.
+
+    Args:
+        name: As in `load_backbone`.
+        image_size: Likewise.
+
+    Raises:
+        UsageError: The name is unknown, or the size out of bounds.
+        ResourceError: No weights on this machine, and the hub may not be asked.
+    """
+    name = resolve(name)
+    _check_size(image_size)
+    if not _description(name, image_size, _weights_or_reason(name)).is_file():
+        _check_name(name)
 
 
 def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:
@@ -118,8 +129,7 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
     """
     import timm
 
-    if not timm.is_model(name.split(".", maxsplit=1)[0].removeprefix("hf_hub:").removeprefix("timm/")):
-        unknown_name("backbone", name, timm.list_models())
+    _check_name(name)
     size = {"img_size": image_size} if image_size and _takes_size(name) else {}
     if weights is None or weights.file is not None:
         model: torch.nn.Module = timm.create_model(name, pretrained=False, **size)
@@ -146,12 +156,29 @@ def _weights_or_reason(name: str) -> Weights:
     """Find weights; a name that nobody knows is told apart from one whose weights are missing."""
     try:
         return find_weights(name)
-    except Exception:
-        import timm
-
-        if not timm.is_model(name.split(".", maxsplit=1)[0]):
-            unknown_name("backbone", name, timm.list_models())
+    except ResourceError:
+        _check_name(name)
         raise
+
+
+def _check_name(name: str) -> None:
+    """Raise for a name that timm does not know, with the names of our table and timm's closest."""
+    import timm
+
+    if not timm.is_model(name.split(".", maxsplit=1)[0].removeprefix("hf_hub:").removeprefix("timm/")):
+        close = difflib.get_close_matches(name, timm.list_models(), n=5)
+        unknown_name("backbone", name, {*(model.name for model in ZOO), *close})
+
+
+def _check_size(image_size: int | None) -> None:
+    if image_size is not None and not 32 <= image_size <= 2048:
+        raise UsageError(
+            "Bad image size",
+            where="--image-size",
+            expected="32 to 2048 pixels",
+            got=str(image_size),
+            hint="Leave out --image-size to use the backbone's own",
+        )
 
 
 def _takes_size(name: str) -> bool:
