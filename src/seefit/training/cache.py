@@ -25,6 +25,7 @@ from seefit.store import Store
 from seefit.training.engine import Engine, frozen_forward
 
 CHUNK = 256  # images per transaction: what a crash can cost
+SPOT_CHECK = 16  # images looked for under other recipes, to say why there is nothing kept
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ def cached_features(
     features = np.empty((len(samples), width), np.float32)
     keys = [bytes.fromhex(digest) for digest in sha256]
     with open_store() as store:
-        missing = _fill_kept(features, keys, recipe, store)
-        if store.damaged:
-            console.warn(f"{store.damaged} kept features were damaged and are computed again")
+        missing, misshapen = _fill_kept(features, keys, recipe, store)
+        if store.damaged or misshapen:
+            console.warn(f"{store.damaged + misshapen} kept features were damaged and are computed again")
         if missing:
-            _say_why(len(missing), len(samples), recipe, store, console)
+            _say_why([keys[i] for i in missing], len(samples), recipe, store, console)
             store.describe(recipe.shelf, asdict(recipe))
             _fill_missing(features, missing, samples, sha256, recipe, reference, engine, store, max_pixels, console, label)
         elif samples:
@@ -113,17 +114,18 @@ def cached_features(
     return features
 
 
-def _fill_kept(features: NDArray[np.float32], keys: Sequence[bytes], recipe: Recipe, store: Store) -> list[int]:
-    """Copy what is kept into ``features`` and return the rows that are not."""
-    missing = []
+def _fill_kept(features: NDArray[np.float32], keys: Sequence[bytes], recipe: Recipe, store: Store) -> tuple[list[int], int]:
+    """Copy what is kept into ``features``; return the rows that are not, and how many of them are kept in another size."""
+    missing, misshapen = [], 0
     size = features.shape[1] * 4
     for start in range(0, len(keys), CHUNK):
         for row, value in enumerate(store.get(recipe.shelf, keys[start : start + CHUNK]), start):
-            if value is None or len(value) != size:
-                missing.append(row)
-            else:
+            if value is not None and len(value) == size:
                 features[row] = np.frombuffer(value, np.float32)
-    return missing
+                continue
+            missing.append(row)
+            misshapen += value is not None
+    return missing, misshapen
 
 
 def _fill_missing(
@@ -153,18 +155,19 @@ def _fill_missing(
                 kept = done
 
 
-def _say_why(missing: int, total: int, recipe: Recipe, store: Store, console: Console) -> None:
-    if missing < total:
-        console.say(f"{total - missing:,} of {total:,} images have kept features; {missing:,} are new")
+def _say_why(missing: Sequence[bytes], total: int, recipe: Recipe, store: Store, console: Console) -> None:
+    """Say how many images are new, and when none of them is, what differs from the recipe they are kept by."""
+    if len(missing) < total:
+        console.say(f"{total - len(missing):,} of {total:,} images have kept features; {len(missing):,} are new")
         return
-    others = [entry["about"] for entry in store.shelves().values() if entry["entries"]]
-    close = [about for about in others if about.get("backbone") == recipe.backbone and about.get("engine") == recipe.engine]
-    if close:
-        mine: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
-        other = min(close, key=lambda about: len(_differing(mine, about)))
-        differing = [f"{key} {other.get(key)} → {mine[key]}" for key in _differing(mine, other) if key != "graph"]
-        if differing or mine["graph"] != other.get("graph"):
-            console.say("Kept features do not fit: " + ("; ".join(differing) or "the backbone was converted anew"))
+    mine: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    shelves = {name: entry["about"] for name, entry in store.shelves().items() if name != recipe.shelf and entry["entries"]}
+    close = sorted(shelves, key=lambda name: len(_differing(mine, shelves[name])))
+    other = next((name for name in close if any(store.get(name, missing[:SPOT_CHECK]))), None)
+    if other is not None:
+        differing = [key for key in _differing(mine, shelves[other]) if key != "graph"]
+        told = "; ".join(f"{key} {shelves[other].get(key)} → {mine[key]}" for key in differing)
+        console.say("Kept features do not fit: " + (told or "the backbone was converted anew"))
 
 
 def _differing(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
