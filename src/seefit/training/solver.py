@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 
+SPREAD_FLOOR = 0.3  # of the median spread: what hardly varies is noise, and full standardisation would blow it up
 MEMORY = 10  # corrections that L-BFGS keeps
 MAX_ITERATIONS = 500
 
 
 @dataclass(frozen=True)
 class Standardised:
-    """Mean and spread of each feature; a constant feature is left out by a zero factor."""
+    """Mean and spread of each feature, small spreads raised to a floor; a constant feature is left out by a zero factor."""
 
     mean: Float
     factor: Float
@@ -40,8 +41,10 @@ class Standardised:
             squares += (block * block).sum(0)
         mean = total / len(features)
         variance = np.maximum(squares / len(features) - mean**2, 0)
-        usable = variance > 1e-10 * (1 + mean**2)
-        factor = np.where(usable, 1 / np.sqrt(np.where(usable, variance, 1)), 0)
+        spread = np.sqrt(variance)
+        usable = spread > 1e-5 * (1 + np.abs(mean))
+        floor = SPREAD_FLOOR * float(np.median(spread[usable])) if usable.any() else 1.0
+        factor = np.where(usable, 1 / np.maximum(spread, floor), 0)
         return cls(mean.astype(np.float32), factor.astype(np.float32))
 
     def apply(self, features: Float) -> Float:
