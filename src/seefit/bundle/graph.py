@@ -272,22 +272,32 @@ def merge(preprocess: ModelProto, network: ModelProto, metadata: dict[str, str] 
 
 
 def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
-    """Take the one graph apart at its seam into ``preprocess`` and ``network``; the reverse of `merge`."""
+    """Take the one graph apart at its seam into ``preprocess`` and ``network``; the exact reverse of `merge`."""
+    from onnx import ValueInfoProto
+
+    graph = model.graph
+    cut = next(i for i, node in enumerate(graph.node) if "pixels" in node.output) + 1
+    batch = next(value for value in graph.value_info if value.name == "pixels")
+    single = ValueInfoProto()
+    single.CopyFrom(batch)
+    single.type.tensor_type.shape.dim[0].dim_value = 1  # preprocess takes one image, network a batch
+    return (
+        _part(model, "preprocess", graph.node[:cut], graph.input, [single]),
+        _part(model, "network", graph.node[cut:], [batch], graph.output),
+    )
+
+
+def _part(model: ModelProto, name: str, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> ModelProto:
     from onnx import ModelProto
 
-    seam = next(i for i, node in enumerate(model.graph.node) if "pixels" in node.output) + 1
-    parts = []
-    for nodes, ends in ((model.graph.node[:seam], ["pixels"]), (model.graph.node[seam:], None)):
-        part = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-        used = {name for node in nodes for name in node.input}
-        part.graph.name = "network" if ends is None else "preprocess"
-        part.graph.node.extend(nodes)
-        part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in used)
-        seam_value = next(value for value in model.graph.value_info if value.name == "pixels")
-        part.graph.input.extend([seam_value] if ends is None else model.graph.input)
-        part.graph.output.extend(model.graph.output if ends is None else [seam_value])
-        parts.append(part)
-    return parts[0], parts[1]
+    part = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    used = {value for node in nodes for value in node.input}
+    part.graph.name = name
+    part.graph.node.extend(nodes)
+    part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in used)
+    part.graph.input.extend(inputs)
+    part.graph.output.extend(outputs)
+    return part
 
 
 def _prune(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
