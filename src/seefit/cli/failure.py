@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import tempfile
@@ -38,7 +39,7 @@ def explain(error: BaseException, arguments: list[str]) -> int:
         print(STOPPED, file=sys.stderr)
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):  # the reader of our output went away
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if "--debug" in arguments:
         traceback.print_exception(error)

@@ -267,7 +267,10 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(ValueError):  # not the main thread: whoever started us handles signals
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = app(arguments, standalone_mode=False, prog_name="seefit")
+        command = typer.main.get_command(app)
+        with command.make_context("seefit", list(arguments)) as context:
+            result = command.invoke(context)
+        sys.stdout.flush()  # a reader who went away is noticed here, not at the interpreter's end
         return result if isinstance(result, int) else 0
     except BaseException as error:  # every failure ends here, once
         return explain(error, arguments)
