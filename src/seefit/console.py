@@ -63,3 +63,8 @@ def printable(text: str) -> str:
     """Return ``text`` with control characters escaped, so that a file name can never drive the terminal."""
     clean = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(c if c == "\n" or (c.isprintable() or c == " ") else c.encode("unicode_escape").decode() for c in clean)
+
+
+def one_line(text: str) -> str:
+    """Return a name as `printable` does, with line ends escaped too: for lists and tables."""
+    return printable(text).replace("\n", "\\n")

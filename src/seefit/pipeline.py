@@ -21,7 +21,7 @@ import numpy as np
 
 from seefit import __version__
 from seefit.bundle.bundle import load, save_bundle
-from seefit.console import QUIET, Console
+from seefit.console import QUIET, Console, one_line
 from seefit.data.dataset import SPLITS, Dataset, Sample
 from seefit.data.scan import Scan, check_usable, scan
 from seefit.data.sources import read_dataset
@@ -193,10 +193,10 @@ def _count(samples: list[Sample], split: Split, classes: tuple[str, ...]) -> dic
 
 def _say_counts(counts: dict[str, dict[str, int]], classes: tuple[str, ...], split: Split, console: Console) -> None:
     shown = [part for part in SPLITS if sum(counts[part].values())]
-    width = max(12, *(min(len(name), 32) for name in classes[:20]))
+    width = max(12, *(min(len(one_line(name)), 32) for name in classes[:20]))
     console.say(f"{'class':<{width}}" + "".join(f"{part:>9}" for part in shown))
     for name in classes[:20]:
-        console.say(f"{name[:32]:<{width}}" + "".join(f"{counts[part][name]:>9,}" for part in shown))
+        console.say(f"{one_line(name)[:32]:<{width}}" + "".join(f"{counts[part][name]:>9,}" for part in shown))
     if len(classes) > 20:
         console.say(f"… and {len(classes) - 20:,} more classes: see split.csv")
     console.say(f"{'in all':<{width}}" + "".join(f"{sum(counts[part].values()):>9,}" for part in shown))

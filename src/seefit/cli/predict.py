@@ -8,7 +8,7 @@ from pathlib import Path
 from seefit.bundle.bundle import load
 from seefit.bundle.predict import Prediction, write_predictions
 from seefit.bundle.predict import predict as predict_samples
-from seefit.console import Console, printable
+from seefit.console import Console, one_line
 from seefit.data.image import MAX_PIXELS
 from seefit.data.sources import list_images
 from seefit.errors import DataError
@@ -63,7 +63,7 @@ class _Told:
             else:
                 self.bad += 1
                 self.first = self.first or prediction.error
-                self.console.warn(f"left out {_one_line(prediction.sample.name)}: {prediction.error.reason}")
+                self.console.warn(f"left out {one_line(prediction.sample.name)}: {prediction.error.reason}")
         if not self.good:  # raised here and not by the caller, so that no empty CSV gets its final name
             raise self.first or _nothing()
 
@@ -78,10 +78,6 @@ def _nothing() -> DataError:
     )
 
 
-def _one_line(name: str) -> str:
-    return printable(name).replace("\n", "\\n")
-
-
 def _print_json(predictions: Iterator[Prediction]) -> None:
     """Print the list as it comes, so that nothing grows with the number of images."""
     opened = False
@@ -94,5 +90,5 @@ def _print_json(predictions: Iterator[Prediction]) -> None:
 
 def _print_lines(predictions: Iterator[Prediction]) -> None:
     for prediction in predictions:
-        scores = ", ".join(f"{printable(entry['label'])} {entry['score']:.1%}" for entry in prediction.ranked()[:SHOWN_SCORES])
-        print(f"{_one_line(prediction.sample.name)}: {scores}")
+        scores = ", ".join(f"{one_line(entry['label'])} {entry['score']:.1%}" for entry in prediction.ranked()[:SHOWN_SCORES])
+        print(f"{one_line(prediction.sample.name)}: {scores}")

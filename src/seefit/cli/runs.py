@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from seefit.console import printable
+from seefit.console import one_line
 from seefit.files import to_json
 from seefit.runs import Listed, delete_runs, list_runs
 
@@ -46,7 +46,7 @@ def _print_table(found: Sequence[Listed]) -> None:
     for run in found:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
         cells = [str(run.run), run.state, made, run.data, run.backbone, _figure(run)]
-        table.add_row(*(printable(cell).replace("[", r"\[") for cell in cells))
+        table.add_row(*(one_line(cell).replace("[", r"\[") for cell in cells))
     RichConsole().print(table)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seefit.console import printable
+from seefit.console import one_line
 
 SHOWN_CLASSES = 20
 _NAMES = {
@@ -47,11 +47,11 @@ def _show_classes(per_class: dict[str, Any]) -> None:
         return
     weakest = sorted(per_class, key=lambda name: (per_class[name].get("recall") or {}).get("value") or 0)
     shown = list(per_class) if len(per_class) <= SHOWN_CLASSES else weakest[:SHOWN_CLASSES]
-    width = max(12, *(min(len(printable(name)), 32) for name in shown))
+    width = max(12, *(min(len(one_line(name)), 32) for name in shown))
     print(f"\n  {'class':<{width}} {'images':>7}  {'recall':<24} precision")
     for name in shown:
         row = per_class[name]
         recall, precision = (_figure(row[key], True) if row.get(key) else "–" for key in ("recall", "precision"))
-        print(f"  {printable(name)[:32]:<{width}} {row['n']:>7,} {recall:<25} {precision}")
+        print(f"  {one_line(name)[:32]:<{width}} {row['n']:>7,} {recall:<25} {precision}")
     if len(per_class) > len(shown):
         print(f"  the {len(shown)} classes with the lowest recall of {len(per_class):,}; all are in the report")
