@@ -159,7 +159,6 @@ def test_the_same_image_twice_is_kept_once(bench: Bench, tmp_path: Path) -> None
         ({"image_size": 64}, "image_size 32 → 64"),
         ({"fit": "crop"}, "fit squash → crop"),
         ({"features": ("pooled",)}, "features ['blocks.0', 'blocks.1'] → ['pooled']"),
-        ({"engine": "openvino-bf16"}, "engine onnxruntime-fp32 → openvino-bf16"),
         ({"libraries": "pillow-99 onnxruntime-99"}, "→ pillow-99 onnxruntime-99"),
         ({"decoder": 99}, "decoder 1 → 99"),
         ({"graph": "0" * 64}, "the backbone was converted anew"),
@@ -189,6 +188,15 @@ def test_the_nearest_recipe_gives_the_reason_and_other_images_give_none(bench: B
     fresh = Listener()
     bench.features(make_samples(tmp_path / "new", 2, start=50), replace(bench.recipe, fit="pad"), fresh)
     assert fresh.said == []
+
+
+def test_another_engine_is_a_miss_without_a_word(bench: Bench, tmp_path: Path) -> None:
+    """Every run asks the reference too, to check the fast engine."""
+    samples = make_samples(tmp_path, 4)
+    bench.features(samples)
+    heard = Listener()
+    bench.features(samples, replace(bench.recipe, engine="openvino-bf16"), heard)
+    assert (bench.counter.images, heard.said) == (4, [])
 
 
 def test_library_versions_name_what_the_engine_uses() -> None:

@@ -156,12 +156,13 @@ def _fill_missing(
 
 
 def _say_why(missing: Sequence[bytes], total: int, recipe: Recipe, store: Store, console: Console) -> None:
-    """Say how many images are new, and when none of them is, what differs from the recipe they are kept by."""
+    """Say how many images are new, and when none is kept, what differs from the recipe that this engine kept them by."""
     if len(missing) < total:
         console.say(f"{total - len(missing):,} of {total:,} images have kept features; {len(missing):,} are new")
         return
     mine: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
-    shelves = {name: entry["about"] for name, entry in store.shelves().items() if name != recipe.shelf and entry["entries"]}
+    shelves = {name: entry["about"] for name, entry in store.shelves().items() if entry["entries"]}
+    shelves = {name: about for name, about in shelves.items() if name != recipe.shelf and about.get("engine") == recipe.engine}
     close = sorted(shelves, key=lambda name: len(_differing(mine, shelves[name])))
     other = next((name for name in close if any(store.get(name, missing[:SPOT_CHECK]))), None)
     if other is not None:
