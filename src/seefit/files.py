@@ -8,12 +8,15 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from seefit.errors import ResourceError, SeefitError
+
+_UNDECODED = re.compile("[\ud800-\udfff]")  # how Python keeps the bytes of a file name that is no text
 
 
 def resource_error(error: OSError, path: Path, needed_bytes: int | None = None) -> SeefitError:
@@ -87,7 +90,7 @@ def finite(value: Any) -> Any:
 def to_json(value: Any) -> str:
     """Return ``value`` as JSON text: UTF-8, two spaces, no NaN; bytes of odd file names become U+FFFD."""
     text = json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _UNDECODED.sub("\ufffd", text)
 
 
 def sha256_file(path: Path) -> str:
