@@ -7,7 +7,7 @@ from typing import Any
 
 from seefit.bundle.bundle import load
 from seefit.cli.show import show_figures
-from seefit.console import Console
+from seefit.console import Console, one_line
 from seefit.data.image import MAX_PIXELS
 from seefit.data.sources import read_dataset
 from seefit.evaluation.evaluate import evaluate_data
@@ -44,7 +44,7 @@ def evaluate(
         dataset = read_dataset(data, **options, console=console)
         found, skips = evaluate_data(bundle, dataset, max_pixels=max_pixels, seed=seed, console=console)
         if skips:
-            console.warn(f"{len(skips):,} images are left out; the first: {skips[0].name} ({skips[0].reason})")
+            console.warn(f"{len(skips):,} images are left out; the first: {one_line(skips[0].name)} ({skips[0].reason})")
         figures = found.to_json()
         detail: dict[str, Any] = {key: figures.pop(key) for key in ("per_class", "confusion") if key in figures}
         metrics = {"headline": "test", "test": figures, **detail, "bundle": bundle.hash, "skipped": [skip.name for skip in skips]}

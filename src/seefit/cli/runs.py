@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from seefit.console import one_line
 from seefit.files import to_json
 from seefit.runs import Listed, delete_runs, list_runs
+
+PIPE_COLUMNS = 160  # wide enough for a run on one line when stdout is no terminal
 
 
 def runs(folder: Path, *, delete: Sequence[Path], json_output: bool) -> int:
@@ -42,12 +45,14 @@ def _print_table(found: Sequence[Listed]) -> None:
     from rich.console import Console as RichConsole
     from rich.table import Table
 
-    table = Table("run", "state", "made", "data", "backbone", "balanced accuracy", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "state", "made", "data", "backbone", "balanced accuracy"):
+        table.add_column(column, overflow="fold", no_wrap=column not in {"run", "data"})  # a path that is cut short is no path
     for run in found:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
         cells = [str(run.run), run.state, made, run.data, run.backbone, _figure(run)]
         table.add_row(*(one_line(cell).replace("[", r"\[") for cell in cells))
-    RichConsole().print(table)
+    RichConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
 
 
 def _figure(run: Listed) -> str:

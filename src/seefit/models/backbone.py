@@ -99,6 +99,7 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
     kept = _kept(description)
     if kept is not None:
         return kept
+    _check_name(name)
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
     return _convert(name, image_size, weights, description.with_suffix(".onnx"))
 

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command import Answer, seefit
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """Return a copy of a finished run without its report."""
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink()
+    shutil.rmtree(tmp_path / "run" / "figures")
+    return tmp_path / "run"
+
+
+def test_the_page_is_built_again(run: Path, trained: Path) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert seefit("report", run, "--quiet") == Answer(0, f"{run / 'report.html'}\n", "")
+    assert (run / "report.html").read_text().startswith("<!doctype html>")
+    assert sorted(path.name for path in (run / "figures").iterdir()) == sorted(path.name for path in (trained / "figures").iterdir())
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in before} == before
+
+
+def test_the_language_can_be_chosen(run: Path) -> None:
+    answer = seefit("report", run, "--lang", "zh", "--json")
+    assert (answer.code, answer.json) == (0, {"report": str(run / "report.html")})
+    assert '<html lang="zh' in (run / "report.html").read_text()
+
+
+def test_an_unknown_language_is_exit_2(run: Path) -> None:
+    error = seefit("report", run, "--lang", "fr", "--json").error()
+    assert error == {"code": 2, "message": "Unknown language: fr. Expected a known language, got 'fr'.", "hint": "Choose one of: en, zh."}
+    assert not (run / "report.html").exists()
+
+
+def test_an_unfinished_run_has_no_report(run: Path, tmp_path: Path) -> None:
+    (run / "metrics.json").unlink()
+    for folder in (run, tmp_path / "none"):
+        answer = seefit("report", folder, "--json")
+        assert answer.code == 4
+        assert str(folder) in answer.error()["message"]
+    assert not (run / "report.html").exists()
+    assert not (tmp_path / "none").exists()

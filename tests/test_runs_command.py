@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command import Answer, seefit
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    """Return a folder with a finished run, an unfinished one, and something else."""
+    shutil.copytree(trained, tmp_path / "good")
+    (tmp_path / "begun").mkdir()
+    for name in ("config.yaml", "split.csv"):
+        shutil.copy(trained / name, tmp_path / "begun" / name)
+    (tmp_path / "other").mkdir()
+    return tmp_path
+
+
+def test_runs_are_listed_with_their_figures(folder: Path, trained: Path) -> None:
+    stored = json.loads((trained / "metrics.json").read_text())
+    answer = seefit("runs", folder, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    good, begun = sorted(answer.json["runs"], key=lambda entry: entry["state"])
+    data = str(trained.parent / "photos")
+    assert good == {
+        "run": str(folder / "good"), "state": "finished", "data": data, "backbone": "lite0", "part": "test",
+        "balanced_accuracy": stored["test"]["balanced_accuracy"], "accuracy": stored["test"]["accuracy"],
+    }  # fmt: skip
+    assert begun == {
+        "run": str(folder / "begun"), "state": "unfinished", "data": data, "backbone": "lite0", "part": "",
+        "balanced_accuracy": None, "accuracy": None,
+    }  # fmt: skip
+    table = seefit("runs", folder).out
+    figure = stored["test"]["balanced_accuracy"]
+    assert f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]" in " ".join(table.split())
+    assert "other" not in table
+
+
+def test_a_figure_without_an_interval_and_odd_names_are_shown(folder: Path) -> None:
+    shutil.rmtree(folder / "begun")
+    (folder / "good").rename(folder / "[bold]g")
+    figures = {"headline": "val", "val": {"balanced_accuracy": {"value": 0.5, "low": None, "high": None}}}
+    (folder / "[bold]g" / "metrics.json").write_text(json.dumps(figures))
+    table = "".join(seefit("runs", folder).out.split())
+    assert "[bold]g" in table
+    assert "50.0%[–,–]onval" in table
+
+
+def test_without_runs_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert seefit("runs") == Answer(0, "No runs in runs. Start one with: seefit train DATA\n", "")
+    assert seefit("runs", "--json").json == {"runs": []}
+
+
+def test_runs_are_deleted_by_name(folder: Path) -> None:
+    answer = seefit("runs", "--delete", folder / "good", "--delete", folder / "begun", "--json")
+    assert (answer.code, answer.json) == (0, {"deleted": [str(folder / "good"), str(folder / "begun")]})
+    assert [path.name for path in folder.iterdir()] == ["other"]
+
+
+def test_what_is_no_run_is_not_deleted(folder: Path) -> None:
+    answer = seefit("runs", "--delete", folder / "good", "--delete", folder / "other")
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err == (
+        f"error: Cannot delete: {folder / 'other'}. Expected the folder of a run, got a folder that training did not make.\n"
+        "`seefit runs` lists the runs.\n"
+    )
+    assert (folder / "good" / "metrics.json").is_file()
+    assert seefit("runs", "--delete", folder / "good") == Answer(0, f"deleted {folder / 'good'}\n", "")
