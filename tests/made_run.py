@@ -40,6 +40,7 @@ def made_scores(n: int, accuracy: float, balanced: float, baseline: float, half:
         "brier": interval(0.21),
         "ece": interval(0.031, 0.012),
         "majority_baseline": interval(baseline, half),
+        "gain": {"value": accuracy - baseline, "low": round(accuracy - baseline - half, 9), "high": accuracy - baseline + half},
     }
 
 
@@ -104,6 +105,7 @@ def _write_settings(run: Path, root: Path, classes: list[str]) -> None:
     config = {
         "data": "demo:elpv", "root": None, "method": "probe", "backbone": "lite0", "features": "stages", "image_size": 224,
         "fit": "auto", "val": 0.15, "test": 0.15, "seed": 0, "group_by": "group",
+        "max_pixels": 100_000_000, "follow_links": False, "sha256": None,
         "resolved": {"root": str(root), "backbone": "tf_efficientnet_lite0", "fit": "squash", "engine": "openvino bf16", "cut": str(root)},
     }  # fmt: skip
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

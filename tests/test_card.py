@@ -54,19 +54,29 @@ def test_figures_come_with_intervals_and_what_they_rest_on(tmp_path: Path) -> No
         "balanced_accuracy": {"value": 0.88, "low": 0.85, "high": 0.91},
     }
     scores["majority_baseline"] = {"value": 0.7, "low": 0.6, "high": 0.8}
+    scores["gain"] = {"value": 0.2, "low": 0.05, "high": 0.35}
     text = card(tmp_path, ["cat", "dog"], test=scores, val=None, cross_validation=None)
     assert "The figures rest on 400 test images that were read once, after the model and every setting were fixed." in text
     rows = text.split("## Figures")[1].splitlines()
     assert rows[4:6] == ["| figure | test part |", "|---|---|"]
     assert rows[6:8] == ["| Balanced accuracy | 88.0\u00a0% (85.0 to 91.0\u00a0%) |", "| Accuracy | 90.0\u00a0% (87.0 to 93.0\u00a0%) |"]
     assert "| AUC |" not in text
-    assert "would be right for 70.0 % of these images; the lower end of its accuracy's interval lies above that." in text
+    assert "would be right for 70.0 % of these images." in text
+    assert "the model's lead over that is +20.0 points (+5.0 to +35.0), so it is better than that." in text
 
 
 def test_validation_and_uselessness_are_said(tmp_path: Path) -> None:
     text = card(tmp_path, ["cat", "dog"], each=20, wrong=1.0, half=0.3, headline="val")
     assert "There was no test part: the headline rests on 40 validation images" in text
     assert "it is **not** shown to be better than that" in text
+
+
+def test_unknown_intervals_are_said(tmp_path: Path) -> None:
+    figure = {"value": 0.9, "low": None, "high": None}
+    scores = {"n": 40, **dict.fromkeys(("accuracy", "balanced_accuracy", "majority_baseline", "gain"), figure)}
+    text = card(tmp_path, ["cat", "dog"], test=scores, val=None, cross_validation=None)
+    assert "| Accuracy | 90.0\u00a0% (interval unknown) |" in text
+    assert "nothing tells how it would do on others" in text
 
 
 def test_a_model_that_nobody_judged_says_so(tmp_path: Path) -> None:
@@ -76,9 +86,9 @@ def test_a_model_that_nobody_judged_says_so(tmp_path: Path) -> None:
 
 
 def test_leaks_come_first_among_the_limits(tmp_path: Path) -> None:
-    text = card(tmp_path, ["cat", "dog"], notes=["Other note.", "Leak: 3 files stand in train and test."])
+    text = card(tmp_path, ["cat", "dog"], notes=["Other note."], leaks=["3 files stand in train and test."])
     limits = text.split("## Limits\n\n")[1].splitlines()
-    assert limits[0] == "- **Leak: 3 files stand in train and test.**"
+    assert limits[0] == "- **3 files stand in train and test.**"
     assert "- Other note." in limits
 
 

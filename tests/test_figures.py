@@ -43,6 +43,13 @@ def test_intervals_put_a_dot_at_each_value_and_a_bar_over_its_interval() -> None
     assert {"90\u00a0%", "50\u00a0%", "guess", "猫", "dog"} <= set(texts(figure))
 
 
+def test_an_unknown_interval_is_a_dot_without_a_bar() -> None:
+    figure = draw_intervals(["a", "b"], np.array([0.3, 0.5]), np.array([np.nan, 0.4]), np.array([np.nan, 0.6]))
+    assert points(figure.axes[0].lines[0])[0] == [0.3, 0.5]
+    assert figure.axes[0].get_xlim()[0] < 0.3
+    assert "nan" not in svg(figure, "x").lower()
+
+
 def test_axis_of_shares_starts_below_everything_it_shows() -> None:
     figure = draw_intervals(["a"], np.array([0.9]), np.array([0.88]), np.array([0.93]), references=np.array([0.31]))
     assert figure.axes[0].get_xlim()[0] < 0.31

@@ -40,10 +40,12 @@ def test_cards_carry_picture_labels_and_weight(tmp_path: Path, elpv_cells: dict[
     )
     section = mistakes_section(read_run(run), EN)
     assert section is not None
-    assert section.lead[0] == "1 of 2 pictures were named wrong. Here are the 1 with the smallest probability for what they really are."
+    assert section.lead[0] == (
+        "1 of 2 pictures were named wrong. Below: 1 of them, those to whose true class the model gave the smallest probability."
+    )
     (card,) = section.cards
     assert card.address.startswith("data:image/webp;base64,")
-    assert (card.title, card.actual, card.predicted) == (names[0], "is functional (3\u00a0%)", "said defective (97\u00a0%)")
+    assert (card.title, card.actual, card.predicted) == (names[0], "really functional (3\u00a0%)", "said defective (97\u00a0%)")
     assert list(card.lines) == ["loss 3.5", "label’s weight 0.33"]
 
 

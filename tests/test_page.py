@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from seefit.report.page import Card, Picture, Problem, Section, Step, Table, Tile, Verdict, render
@@ -11,12 +13,13 @@ EVIL = "<script>alert(1)</script>\"'&"
 SAFE = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;"
 
 
+@functools.cache
 def evil_page(lang: str = "en") -> str:
     table = Table([EVIL, EVIL], [[EVIL, EVIL]])
     picture = Picture("x", '<svg role="img"></svg>', EVIL, table, wide=True)
     card = Card("data:image/webp;base64,AA", "", EVIL, EVIL, EVIL, [EVIL])
     section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], [card, Card("", EVIL, EVIL, EVIL, EVIL, [EVIL])])
-    tile = Tile(EVIL, EVIL, EVIL, EVIL, 10, 20, 15, 5)
+    tile = Tile(EVIL, EVIL, EVIL, EVIL, 15, (10, 20), 5)
     verdict = Verdict("not", EVIL, [EVIL], [tile], [Problem("serious", EVIL, EVIL)], [Step(EVIL, EVIL)])
     return render(Words(lang), run=EVIL, data=EVIL, verdict=verdict, notes=[EVIL], sections=[section])
 
@@ -48,6 +51,13 @@ def test_language_is_declared_and_grade_is_in_words() -> None:
 def test_nothing_to_report_is_said() -> None:
     page = render(Words("en"), run="r", data="", verdict=Verdict("better", "Good", []), notes=[], sections=[])
     assert "None of the checks of this report found anything" in page
+
+
+def test_a_tile_without_an_interval_has_no_bar() -> None:
+    tiles = [Tile("a", "1", "unknown", "", 15, None), Tile("b", "2", "1 to 3", "", 15, (10.0, 20.0))]
+    page = render(Words("en"), run="r", data="", verdict=Verdict("unknown", "Good", [], tiles), notes=[], sections=[])
+    assert page.count('class="span"') == 1
+    assert page.count('class="dot"') == 2
 
 
 def test_lone_surrogates_of_odd_file_names_can_be_written() -> None:

@@ -93,10 +93,20 @@ def test_missing_optional_files_count_as_empty(run: Path) -> None:
 
 
 def test_figures_without_interval_or_value() -> None:
-    assert as_figure({"value": 0.5, "low": None, "high": None}) == Figure(0.5, 0.5, 0.5)
+    assert as_figure({"value": 0.5, "low": None, "high": None}) == Figure(0.5, None, None)
+    assert as_figure({"value": 0.5, "low": 0.4, "high": None}) == Figure(0.5, None, None)
     assert as_figure({"value": None, "low": None, "high": None}) is None
     assert as_figure(None) is None
-    assert as_figure(0.25) == Figure(0.25, 0.25, 0.25)
+    assert as_figure(0.25) == Figure(0.25)
+
+
+def test_an_unknown_interval_lies_neither_above_nor_below() -> None:
+    known, unknown = Figure(0.5, 0.4, 0.6), Figure(0.5)
+    assert (known.above(0.39), known.above(0.4), known.below(0.61), known.below(0.6)) == (True, False, True, False)
+    assert not unknown.above(0.1)
+    assert not unknown.below(0.9)
+    assert known.half_width == pytest.approx(0.1)
+    assert unknown.half_width == 0
 
 
 def test_only_wanted_rows_of_the_split_are_kept(run: Path) -> None:
@@ -120,6 +130,7 @@ def test_settings_are_those_that_were_used(run: Path) -> None:
     assert (config["backbone"], config["fit"], config["seed"]) == ("tf_efficientnet_lite0", "squash", 0)
     assert Path(config["root"]).name == "data"
     assert "resolved" not in config
+    assert read_run(run).asked["fit"] == "auto"
 
 
 def test_a_missing_file_of_predictions_is_named(run: Path) -> None:

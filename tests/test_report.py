@@ -55,10 +55,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, lis
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEEFIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         root = elpv_cells["functional"][0].parents[1]
-        photos = {name: paths[: 60 if name == "functional" else 25] for name, paths in elpv_cells.items()}
+        photos = {name: paths[: 30 if name == "functional" else 12] for name, paths in elpv_cells.items()}
         run = make_run(tmp_path_factory.mktemp("runs") / "cells", photos, root=root)
         assert build_report(run) == run / "report.html"
         yield run
+
+
+@pytest.fixture
+def unjudged(finished: Path, tmp_path: Path) -> Path:
+    """A run that nobody judged: its report draws two figures only."""
+    run = tmp_path / "cells"
+    shutil.copytree(finished, run, ignore=shutil.ignore_patterns("figures", "report.html", "predictions.csv"))
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    nothing: dict[str, object] = {"headline": "cross_validation", "test": None, "val": None, "cross_validation": None, "per_class": {}}
+    (run / "metrics.json").write_text(json.dumps(metrics | nothing), encoding="utf-8")
+    return run
 
 
 def test_the_page_is_one_whole_file_that_fetches_nothing(finished: Path) -> None:
@@ -106,14 +117,12 @@ def test_building_again_gives_the_same_page_and_touches_nothing_else(finished: P
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_chinese(finished: Path, tmp_path: Path) -> None:
-    run = tmp_path / "cells"
-    shutil.copytree(finished, run)
-    text = build_report(run, lang="zh").read_text(encoding="utf-8")
+def test_chinese(unjudged: Path) -> None:
+    text = build_report(unjudged, lang="zh").read_text(encoding="utf-8")
     page = Page(text)
     assert '<html lang="zh-Hans">' in text
-    assert "最严重的错误" in page.text
-    assert "平衡准确率" in (run / "figures" / "scores.svg").read_text(encoding="utf-8")
+    assert "它学习所用的图片" in page.text
+    assert "训练" in (unjudged / "figures" / "balance.svg").read_text(encoding="utf-8")
     assert "What to do next" not in page.text
 
 
@@ -153,14 +162,8 @@ def _many_classes(run: Path, photos: dict[str, list[Path]], root: Path) -> Path:
     return run
 
 
-def test_a_run_that_nobody_judged_has_a_report_too(finished: Path, tmp_path: Path) -> None:
-    run = tmp_path / "cells"
-    shutil.copytree(finished, run)
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    nothing: dict[str, object] = {"headline": "cross_validation", "test": None, "val": None, "cross_validation": None, "per_class": {}}
-    (run / "metrics.json").write_text(json.dumps(metrics | nothing), encoding="utf-8")
-    (run / "predictions.csv").unlink()
-    page = Page(build_report(run).read_text(encoding="utf-8"))
+def test_a_run_that_nobody_judged_has_a_report_too(unjudged: Path) -> None:
+    page = Page(build_report(unjudged).read_text(encoding="utf-8"))
     assert "It was not judged." in page.text
     assert page.count("figure") == 2
 
@@ -181,16 +184,13 @@ def test_unknown_language_is_refused_before_anything_is_written(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_to_is_named(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = tmp_path / "cells"
-    shutil.copytree(finished, run)
-
+def test_a_place_that_cannot_be_written_to_is_named(unjudged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(
-        ResourceError, match=r"Cannot write: .*scores\.svg\. Expected a place that can be written to, got Permission denied\."
+        ResourceError, match=r"Cannot write: .*balance\.svg\. Expected a place that can be written to, got Permission denied\."
     ):
-        build_report(run)
-    assert list(run.rglob("*.part")) == []
+        build_report(unjudged)
+    assert list(unjudged.rglob("*.part")) == []

@@ -49,7 +49,22 @@ def test_scores_hold_every_part_and_name_the_engine_of_the_folds(tmp_path: Path)
     assert "openvino bf16" in section.lead[1]
     _, table = section.folded[0]
     assert list(table.header) == ["Figure", "What it means", "Test", "Validation", "Cross-validation"]
-    assert [row[0] for row in table.rows][:2] == ["Balanced accuracy", "Accuracy"]
+    assert [row[0] for row in table.rows][:3] == ["Balanced accuracy", "Accuracy", "Lead over the commonest class"]
+    assert table.rows[2][3] == "+19.1 points\n+16.6 to +21.6"
+
+
+def test_an_unknown_interval_is_a_dot_alone_and_a_dash() -> None:
+    alone = {"value": 0.8, "low": None, "high": None}
+    scores = {"n": 9, "accuracy": alone, "balanced_accuracy": alone, "majority_baseline": alone}
+    metrics = {"headline": "test", "test": scores, "per_class": {"cat": {"n": 9, "recall": alone}}}
+    record = Record(Path("run"), {}, metrics, {"classes": ["cat", "dog"]})
+    scored, classes = scores_section(record, EN), classes_section(record, EN)
+    assert scored is not None
+    assert classes is not None
+    assert scored.pictures[0].table is not None
+    assert list(scored.pictures[0].table.rows[1]) == ["Accuracy · test", "80.0\u00a0%", "–", "–", "80.0\u00a0%"]
+    assert scored.folded[0][1].rows[0][2] == "80.0\u00a0%\ninterval unknown"
+    assert classes.tables[0][1].rows[0][1] == "80\u00a0% (–)"
 
 
 def test_balance_of_few_and_many_classes(tmp_path: Path) -> None:
@@ -119,7 +134,9 @@ def test_no_path_no_chapter(tmp_path: Path, rows: list[dict[str, str]]) -> None:
 def test_how_it_was_made_names_settings_but_no_folder_of_this_machine(tmp_path: Path) -> None:
     section = method_section(made(tmp_path, 2), EN)
     settings = {row[0]: row[1] for row in section.folded[0][1].rows}
-    assert settings["backbone"] == "tf_efficientnet_lite0", "as resolved"
+    assert settings["backbone"] == "tf_efficientnet_lite0 (lite0)", "as resolved, and as asked for"
+    assert (settings["fit"], settings["engine"], settings["seed"]) == ("squash (auto)", "openvino bf16", "0")
+    assert (settings["max_pixels"], settings["follow_links"], settings["sha256"]) == ("100,000,000", "no", "–")
     assert settings["cut"] == "…/data"
     assert "root" not in settings
     assert (

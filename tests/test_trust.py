@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from made_run import interval
+from made_run import interval, write_rows
 from seefit.report.record import Prediction, Record
 from seefit.report.trust import reliability_bins, reliability_section
 from seefit.report.words import Words
@@ -39,10 +40,8 @@ def test_the_sentence_follows_the_interval(confidence: float, share: float, star
     section = reliability_section(record(confidence, share), Words("en"))
     assert section is not None
     assert section.pictures[0].says.startswith(start)
-    assert (
-        section.lead[1]
-        == "On average the gap is 10.0\u00a0% (95\u00a0% interval 8.0 to 12.0\u00a0%). Even a perfect model would show a little, by chance."
-    )
+    gap = "On average the gap is 10.0\u00a0% (95\u00a0% interval: 8.0 to 12.0\u00a0%)."
+    assert section.lead[1] == f"{gap} Even a perfect model would show a little, by chance."
 
 
 def test_the_table_holds_what_is_drawn() -> None:
@@ -51,3 +50,13 @@ def test_the_table_holds_what_is_drawn() -> None:
     table = section.pictures[0].table
     assert table is not None
     assert list(table.rows) == [["95.0\u00a0%", "80.0\u00a0%", "71.1 to 86.7\u00a0%", "100"]]
+
+
+def test_groups_and_unknown_intervals_are_said(tmp_path: Path) -> None:
+    write_rows(tmp_path / "split.csv", ["path", "label", "split", "group"], [["0", "cat", "test", "one"]])
+    run = replace(record(0.84, 0.8), run=tmp_path)
+    run.metrics["test"]["ece"] = {"value": 0.1, "low": None, "high": None}
+    section = reliability_section(run, Words("en"))
+    assert section is not None
+    assert section.lead[1].startswith("The pictures come in groups")
+    assert section.lead[2].startswith("On average the gap is 10.0\u00a0% (interval unknown).")

@@ -28,6 +28,7 @@ def record(accuracy: float = 0.9, balanced: float = 0.88, baseline: float = 0.7,
         "counts": {"train": {"cat": 700, "dog": 300}},
         "skipped": 0,
         "notes": [],
+        "leaks": [],
     }
     return Record(Path("runs/one"), {"data": "my pets"}, metrics | changes, {"classes": ["cat", "dog"]})
 
@@ -43,8 +44,8 @@ def record(accuracy: float = 0.9, balanced: float = 0.88, baseline: float = 0.7,
         (0.40, 0.40, "not"),
     ],
 )
-def test_the_lower_end_of_the_interval_decides(accuracy: float, balanced: float, grade: str) -> None:
-    """Baseline 0.7, half-width 0.02: 0.72 may be 0.70, which is not above it."""
+def test_the_lower_end_of_the_gain_decides(accuracy: float, balanced: float, grade: str) -> None:
+    """Baseline 0.7, half-width 0.02: 0.72 may be no more than it."""
     assert grade_of(record(accuracy, balanced)) == grade
 
 
@@ -54,14 +55,15 @@ def test_a_good_model_is_told_in_plain_words() -> None:
     assert verdict.lines == [
         "Measured on 400 test pictures that were kept aside until the end: 90 of 100 right. "
         "The true number lies between 88 and 92 with 95\u00a0% confidence.",
-        "Always answering “cat”, the commonest class, would be right for 70 of 100. Even the low end of the interval is above that.",
+        "Always answering “cat”, the commonest class, would get 70 of 100 right. "
+        "On the same pictures the model’s lead over that is +20 (95\u00a0% interval: +18 to +22): more than chance explains.",
     ]
     assert verdict.problems == []
 
 
 def test_a_useless_model_is_told_in_plain_words() -> None:
     verdict = find_verdict(record(0.69, 0.5), EN)
-    assert verdict.title == "It is not better than always answering “cat”."
+    assert verdict.title == "It is not shown to be better than always answering “cat”."
     assert "Do not rely on this model yet." in verdict.lines[1]
     assert verdict.problems[0].title == "Not better than the commonest class"
     assert verdict.steps[0].command == "seefit check 'my pets'"
@@ -90,12 +92,56 @@ def test_a_model_that_nobody_judged_says_so() -> None:
     assert [step.command.split(" ")[1] for step in verdict.steps] == ["train", "predict"]
 
 
-@pytest.mark.parametrize(
-    "note", ["Leak: 3 files stand in train and test.", "2 groups of near-duplicates stand on several sides of the given split."]
-)
-def test_a_leak_comes_first(note: str) -> None:
-    problems = find_problems(record(0.69, 0.5, notes=["Other.", note]), EN)
-    assert (problems[0].grade, problems[0].text) == ("serious", note)
+def test_a_leak_comes_first() -> None:
+    leak = "3 images stand on several sides of the given split."
+    run = record(0.69, 0.5, notes=["A leaking roof is no leak.", leak], leaks=[leak])
+    problems = find_problems(run, EN)
+    assert [(problem.grade, problem.text) for problem in problems[:1]] == [("serious", leak)]
+    assert [problem.title for problem in problems].count("The parts of the data are not independent") == 1
+    assert find_steps(run, EN)[0].command == "seefit train 'my pets' --group-by COLUMN"
+
+
+def test_a_lead_in_wide_intervals_is_a_lead() -> None:
+    """Where groups move accuracy and baseline together, the intervals of both overlap and the lead is still certain."""
+    run = record(0.82, 0.8, 0.7, half=0.15)
+    assert grade_of(run) == "unsure"
+    run.metrics["test"]["gain"] = {"value": 0.12, "low": 0.05, "high": 0.2}
+    assert grade_of(run) == "better"
+
+
+def test_balanced_accuracy_is_compared_with_the_classes_that_were_judged() -> None:
+    """Of three classes one has no test image: always answering one of the others gets a half, not a third."""
+    entries = {name: {"n": n, "recall": interval(0.5)} for name, n in (("cat", 30), ("dog", 30), ("ox", 0))}
+    run = replace(record(0.7, 0.45, per_class=entries), bundle={"classes": ["cat", "dog", "ox"]})
+    assert run.chance == 0.5
+    assert grade_of(run) == "not"
+
+
+def test_an_uncertain_lead_says_what_cross_validation_shows() -> None:
+    run = record(0.75, 0.7, 0.7, half=0.1)
+    first = find_problems(run, EN)[0]
+    assert (first.grade, first.title) == ("serious", "Not yet shown to beat the commonest class")
+    run.metrics["cross_validation"] = made_scores(1800, 0.8, 0.7, 0.7, 0.03)
+    verdict = find_verdict(run, EN)
+    assert verdict.title == "It gets 75 of 100 pictures right, 5 more than always answering “cat”. That lead is not certain yet."
+    assert verdict.lines[2] == "Cross-validation on the 1,800 training pictures does show a lead: +10 (95\u00a0% interval: +7 to +13)."
+    assert ("note", "Not yet shown to beat the commonest class") in [(p.grade, p.title) for p in verdict.problems]
+    run.metrics["cross_validation"] = made_scores(1800, 0.72, 0.7, 0.7, 0.03)
+    assert len(find_verdict(run, EN).lines) == 2
+
+
+def test_figures_without_intervals_are_told_apart_from_certain_ones(tmp_path: Path) -> None:
+    write_rows(tmp_path / "split.csv", ["path", "label", "split", "group"], [["0.png", "cat", "test", "one"]])
+    run = replace(record(0.9, 0.9), run=tmp_path)
+    scores = {name: {"value": figure["value"], "low": None, "high": None} for name, figure in run.metrics["test"].items() if name != "n"}
+    run.metrics["test"] = {"n": 400, **scores}
+    verdict = find_verdict(run, EN)
+    assert verdict.title == "It gets 90 of 100 pictures right. How sure that is cannot be told."
+    assert verdict.lines[0].endswith("90 of 100 right. How far chance may have moved this number is not known.")
+    assert "the model’s lead over that is +20 (interval unknown)" in verdict.lines[1]
+    assert [(problem.grade, problem.title) for problem in verdict.problems] == [("serious", "Nothing tells how sure the figures are")]
+    assert [(tile.ends, tile.interval) for tile in verdict.tiles[:2]] == [(None, "interval unknown")] * 2
+    assert any("new groups" in step.text for step in verdict.steps)
 
 
 def test_every_kind_of_problem_is_found() -> None:

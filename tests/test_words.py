@@ -53,6 +53,15 @@ def test_numbers_are_written_in_the_manner_of_the_language() -> None:
     assert Words("en").value("auc", figure) == "0.900"
     assert Words("en").value("auc", None) == "–"
     assert Words("en").interval_short(figure) == "85–95"
+    assert Words("en").interval("accuracy", Figure(0.9)) == Words("en").interval("gain", Figure(0.9)) == "interval unknown"
+    assert Words("en").interval_short(Figure(0.9)) == "–"
+
+
+def test_leads_are_written_with_their_sign() -> None:
+    words = Words("en")
+    assert [words.signed(share) for share in (0.134, -0.0025, 0.00001, 0.0, -0.2)] == ["+13", "−0.2", "+0.1", "0", "−20"]
+    figure = Figure(0.134, -0.0025, 0.47)
+    assert (words.value("gain", figure), words.interval("gain", figure)) == ("+13.4 points", "−0.2 to +47.0")
 
 
 @pytest.mark.parametrize(("share", "text"), [(0, "0"), (0.0001, "0.1"), (0.34, "34"), (0.993, "99.3"), (0.99999, "99.9"), (1, "100")])

@@ -15,7 +15,7 @@ from seefit.report.words import Words
 
 MOST_CLASSES = 100
 MOST_WEAK = 10
-SCORES = ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
+SCORES = ("balanced_accuracy", "accuracy", "gain", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
 PARTS = {"test": "test part", "val": "validation part", "cross_validation": "cross-validation of the training part"}
 
 CARD = """\
@@ -114,7 +114,7 @@ def write_card(run: Path) -> Path:
         data=_text(record.data or "not recorded"),
         rests=_rests(record),
         table=_table(record, words),
-        verdict=_verdict(record),
+        verdict=_verdict(record, words),
         folder="bundle",
         limits="\n".join(f"- {line}" for line in _limits(record, words)),
     )
@@ -174,18 +174,23 @@ def _table(record: Record, words: Words) -> str:
     return "\n".join(lines)
 
 
-def _verdict(record: Record) -> str:
-    baseline = record.figure(record.part, "majority_baseline")
-    if baseline is None:
+def _verdict(record: Record, words: Words) -> str:
+    baseline, gain = record.figure(record.part, "majority_baseline"), record.figure(record.part, "gain")
+    if baseline is None or gain is None:
         return ""
-    compared = {
-        "better": "the lower end of its accuracy's interval lies above that",
-        "unsure": "its accuracy's interval reaches down to that, but its balanced accuracy is higher than by guessing",
-        "mixed": "its accuracy is not shown to be higher, but its balanced accuracy is higher than by guessing",
-        "not": "it is **not** shown to be better than that",
+    meaning = {
+        "better": "so it is better than that",
+        "unsure": "so it is not certain to be better than that, but its balanced accuracy is higher than by guessing",
+        "mixed": "so it is not shown to be right more often, but its balanced accuracy is higher than by guessing",
+        "not": "so it is **not** shown to be better than that",
+        "unknown": "and since all of them belong to one group, nothing tells how it would do on others",
     }[grade_of(record)]
     guess = f"{100 * baseline.value:.1f} % of these images"
-    return f"Ranges are 95 % intervals. Always answering the commonest class would be right for {guess}; {compared}."
+    lead = f"{words.value('gain', gain)} ({words.interval('gain', gain)})"
+    return (
+        f"Ranges are 95 % intervals. Always answering the commonest class would be right for {guess}. "
+        f"On the same images the model's lead over that is {lead}, {meaning}."
+    )
 
 
 def _limits(record: Record, words: Words) -> list[str]:

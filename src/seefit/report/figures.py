@@ -42,7 +42,7 @@ def draw_intervals(
     Args:
         names: N names, top to bottom.
         values: (N,) shares in [0, 1].
-        lows: (N,) lower ends of the intervals.
+        lows: (N,) lower ends of the intervals; NaN draws a dot alone.
         highs: (N,) upper ends.
         references: (N,) shares that a blind guess reaches; NaN where there is none.
         x_label: Words below the axis.
@@ -64,7 +64,7 @@ def draw_intervals(
         for spot, value in zip(places, values, strict=True):
             axes.text(1.03, float(spot), _percent(value), transform=axes.get_yaxis_transform(), va="center", size=10.5)
         _share_axis(axes, "x", x_label)
-        axes.set_xlim(_floor(np.concatenate([lows, np.array([]) if references is None else references])), 1.0)
+        axes.set_xlim(_floor(np.concatenate([values, lows, np.array([]) if references is None else references])), 1.0)
         axes.set_yticks(places, labels=labels, color=colour("ink"))
         axes.tick_params(axis="y", pad=9)
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -120,8 +120,7 @@ def draw_balance_ranks(counts: Counts, *, x_label: str = "classes, from the larg
         axes.set_yscale("log")
         axes.set_ylim(0.8, max(10.0, ordered[0] * 1.4))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
-        axes.tick_params(which="minor", length=0)
+        axes.yaxis.set_minor_locator(_nothing())
         _axis_labels(axes, x_label, y_label)
         axes.grid(axis="y")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -202,8 +201,7 @@ def draw_strength_path(
             axes.plot(strengths[chosen], series[chosen], "o", color=colour("bad"), markersize=8)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.xaxis.set_minor_formatter(lambda value, _: "")
-            axes.tick_params(which="minor", length=0)
+            axes.xaxis.set_minor_locator(_nothing())
             axes.margins(y=0.15)
             if i == 1:
                 axes.yaxis.set_major_formatter(lambda value, _: _percent(value))
@@ -314,6 +312,13 @@ def _round_steps(most: int) -> Locator:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(most, steps=[1, 2, 5, 10])
+
+
+def _nothing() -> Locator:
+    """Return no places: a logarithmic axis would otherwise make dozens of ticks that nobody sees."""
+    from matplotlib.ticker import NullLocator
+
+    return NullLocator()
 
 
 def _whole_numbers(most: int) -> Locator:

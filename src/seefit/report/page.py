@@ -102,9 +102,8 @@ class Tile:
     value: str
     interval: str
     about: str
-    low: float
-    high: float
     at: float
+    ends: tuple[float, float] | None
     reference: float | None = None
 
 
@@ -113,7 +112,7 @@ class Verdict:
     """The first screen.
 
     Attributes:
-        grade: ``better``, ``mixed`` or ``not``.
+        grade: As in `seefit.report.verdict.grade_of`.
         title: How good, in one line.
         lines: What it rests on and what it is compared with.
     """

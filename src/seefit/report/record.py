@@ -6,7 +6,8 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,16 +21,24 @@ TINY = 1e-6  # predictions.csv rounds: a smaller probability than this says no m
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One metric with its 95 % interval."""
+    """One metric with its 95 % interval; both ends are None where nothing tells how far chance moved the value."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
     @property
     def half_width(self) -> float:
-        """Half the width of the interval."""
-        return (self.high - self.low) / 2
+        """Half the width of the interval; 0 where it is unknown."""
+        return 0.0 if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def above(self, mark: float) -> bool:
+        """Return whether the whole interval lies above a mark."""
+        return self.low is not None and self.low > mark
+
+    def below(self, mark: float) -> bool:
+        """Return whether the whole interval lies below a mark."""
+        return self.high is not None and self.high < mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,7 @@ class Record:
     Attributes:
         run: The run folder.
         config: The settings, with what the run made of them in the place of what was asked for.
+        asked: The settings as they were asked for.
         metrics: The content of metrics.json.
         bundle: The content of bundle/bundle.json.
         predictions: The rows of predictions.csv.
@@ -79,6 +89,7 @@ class Record:
     predictions: list[Prediction] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     history: list[dict[str, str]] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -106,6 +117,17 @@ class Record:
         counts = self.counts("train") or Counter(row.label for row in self.predictions)
         return max(counts, key=lambda name: counts[name], default="")
 
+    @property
+    def chance(self) -> float:
+        """The balanced accuracy of always giving the same answer: 1 / classes, those without judged images left out."""
+        judged = sum(entry.get("n", 0) > 0 for entry in (self.metrics.get("per_class") or {}).values())
+        return 1 / (judged or len(self.classes))
+
+    @cached_property
+    def groups(self) -> int:
+        """How many groups the judged images belong to; 0 when they have none."""
+        return count_groups(self.run, "train" if self.part == "cross_validation" else self.part)
+
     def figure(self, part: str, name: str) -> Figure | None:
         """Return one metric of ``test``, ``val`` or ``cross_validation``, or None when the run does not have it."""
         return as_figure((self.metrics.get(part) or {}).get(name))
@@ -128,14 +150,13 @@ def public_name(source: str) -> str:
 
 
 def as_figure(value: object) -> Figure | None:
-    """Return the figure that an object of metrics.json holds, or None; a missing end of the interval is the value."""
+    """Return the figure that an object of metrics.json holds, or None where it has no value."""
     if isinstance(value, (int, float)):
-        return Figure(float(value), float(value), float(value))
+        return Figure(float(value))
     if not isinstance(value, dict) or value.get("value") is None:
         return None
-    number = float(value["value"])
-    low, high = value.get("low"), value.get("high")
-    return Figure(number, number if low is None else float(low), number if high is None else float(high))
+    number, low, high = float(value["value"]), value.get("low"), value.get("high")
+    return Figure(number) if low is None or high is None else Figure(number, float(low), float(high))
 
 
 def read_run(run: Path, *, rows: bool = True) -> Record:
@@ -158,17 +179,15 @@ def read_run(run: Path, *, rows: bool = True) -> Record:
         problems.append(_missing(run / "predictions.csv"))
     raise_all(problems)
     raise_all(_gaps(run, metrics, bundle))
-    config = {key: value for key, value in config.items() if key != "resolved"} | dict(config.get("resolved") or {})
+    asked = {key: value for key, value in config.items() if key != "resolved"}
+    record = Record(run, asked | dict(config.get("resolved") or {}), metrics, bundle, asked=asked)
     if not rows:
-        return Record(run, config, metrics, bundle)
-    return Record(
-        run,
-        config,
-        metrics,
-        bundle,
-        _read_predictions(run / "predictions.csv"),
-        _read_rows(run / "skipped.csv"),
-        _read_rows(run / "history.csv"),
+        return record
+    return replace(
+        record,
+        predictions=_read_predictions(run / "predictions.csv"),
+        skipped=_read_rows(run / "skipped.csv"),
+        history=_read_rows(run / "history.csv"),
     )
 
 

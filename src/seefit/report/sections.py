@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from seefit.drawing import shown, svg
-from seefit.report.figures import draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
+from seefit.report.figures import Floats, draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, confusions, public_name
@@ -19,7 +19,7 @@ MOST_CLASSES = 30  # drawn one by one; beyond that a figure shows the worst, a l
 MOST_ROWS = 10_000
 MOST_PAIRS = 15
 PARTS = ("train", "val", "test")
-METRICS = ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
+METRICS = ("balanced_accuracy", "accuracy", "gain", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
 
 
 def scores_section(record: Record, words: Words) -> Section | None:
@@ -31,7 +31,7 @@ def scores_section(record: Record, words: Words) -> Section | None:
     for name in METRICS:
         figures = [record.figure(part, name) for part in parts]
         if any(figures):
-            cells = [f"{words.value(name, figure)} ({words.interval(name, figure)})" if figure else "–" for figure in figures]
+            cells = [f"{words.value(name, figure)}\n{words.interval(name, figure)}" if figure else "–" for figure in figures]
             rows.append([words(f"metric.{name}"), words(f"about.{name}"), *cells])
     header = [words("head.figure"), words("head.meaning"), *(words(f"part.{part}") for part in parts)]
     lead = [words("scores.lead", part=words(f"part.{record.part}"))]
@@ -150,8 +150,6 @@ def path_section(record: Record, words: Words) -> Section | None:
 def method_section(record: Record, words: Words) -> Section:
     """How the run was made and what its figures rest on."""
     metrics = record.metrics
-    hidden = {"root"}  # a path of this machine; the report may be passed on
-    settings = [[shown(str(key)), shown(public_name(_plain(value)), 200)] for key, value in record.config.items() if key not in hidden]
     made = [
         [words("made.backbone"), shown(str(record.bundle.get("backbone", "–")))],
         [words("made.image_size"), f"{record.bundle.get('image_size', '–')} px, {record.bundle.get('fit', '–')}"],
@@ -168,7 +166,10 @@ def method_section(record: Record, words: Words) -> Section:
     versions = [[shown(str(key)), shown(str(value))] for key, value in (metrics.get("versions") or {}).items()]
     pair = [words("head.what"), words("head.value")]
     skipped = [[shown(row.get("path", ""), 120), shown(row.get("reason", ""), 160)] for row in record.skipped[:50]]
-    folded = [(words("method.settings"), Table(pair, settings, prose=True)), (words("method.versions"), Table(pair, versions, prose=True))]
+    folded = [
+        (words("method.settings"), Table(pair, _settings(record, words), prose=True)),
+        (words("method.versions"), Table(pair, versions, prose=True)),
+    ]
     if skipped:
         folded.append(
             (
@@ -197,15 +198,22 @@ def _scores_picture(record: Record, words: Words, parts: list[str]) -> Picture:
     for name in ("balanced_accuracy", "accuracy"):
         for part in parts:
             figure = record.figure(part, name)
-            baseline = record.figure(part, "majority_baseline") if name == "accuracy" else Figure(1 / len(record.classes), 0, 0)
+            baseline = record.figure(part, "majority_baseline") if name == "accuracy" else Figure(record.chance)
             if figure:
                 rows.append((f"{words(f'short.{name}')} · {words(f'short.{part}')}", figure, baseline.value if baseline else np.nan))
     names, figures, references = [row[0] for row in rows], [row[1] for row in rows], np.array([row[2] for row in rows])
-    ends = (np.array([getattr(figure, end) for figure in figures]) for end in ("value", "low", "high"))
-    drawn = draw_intervals(names, *ends, references=references, x_label=words("axis.share_right"), reference_label=words("axis.baseline"))
-    cells = [[n, words.percent(f.value), words.percent(f.low), words.percent(f.high), words.percent(r)] for n, f, r in rows]
+    drawn = draw_intervals(
+        names, *_ends(figures), references=references, x_label=words("axis.share_right"), reference_label=words("axis.baseline")
+    )
+    cells = [[n, *("–" if x is None else words.percent(x) for x in (f.value, f.low, f.high, r))] for n, f, r in rows]
     table = Table([words("head.figure"), *(words(f"head.{key}") for key in ("value", "low", "high", "baseline"))], cells)
     return Picture("scores", svg(drawn, "scores", words("scores.alt", count=len(rows))), words("scores.says"), table)
+
+
+def _ends(figures: list[Figure]) -> tuple[Floats, Floats, Floats]:
+    """Return values, low and high ends; NaN where an end is unknown."""
+    value, low, high = ([getattr(figure, end) for figure in figures] for end in ("value", "low", "high"))
+    return np.array(value, np.float64), np.array(low, np.float64), np.array(high, np.float64)
 
 
 def _worst_first(record: Record) -> list[str]:
@@ -223,9 +231,8 @@ def _class_row(record: Record, words: Words, name: str, trained: int) -> list[st
 
 
 def _recall_picture(record: Record, words: Words, worst: list[str], says: str) -> Picture:
-    figures = [record.per_class(name, "recall") or Figure(0, 0, 0) for name in worst]
-    ends = (np.array([getattr(figure, end) for figure in figures]) for end in ("value", "low", "high"))
-    drawn = draw_intervals(worst, *ends, x_label=words("axis.recall"))
+    figures = [record.per_class(name, "recall") or Figure(0.0) for name in worst]
+    drawn = draw_intervals(worst, *_ends(figures), x_label=words("axis.recall"))
     return Picture("classes", svg(drawn, "classes", words("classes.alt", count=len(worst))), says, None)
 
 
@@ -253,6 +260,27 @@ def _confusion_picture(record: Record, words: Words, pairs: list[tuple[tuple[str
             predicted=shown(predicted, 40),
         )
     return Picture("confusion", svg(drawn, "confusion", words("confusion.alt", count=len(classes))), says, table, wide=len(classes) > 8)
+
+
+def _settings(record: Record, words: Words) -> list[list[str]]:
+    """Return each setting as the run used it, and in brackets what was asked for where that is something else."""
+    rows = []
+    for key, value in record.config.items():
+        asked = record.asked.get(key)
+        used = _setting(key, value, words)
+        if asked is not None and asked != value:
+            used = words("format.bracket", first=used, second=_setting(key, asked, words))
+        if key != "root":  # a path of this machine; the report may be passed on
+            rows.append([shown(str(key)), shown(used, 200)])
+    return rows
+
+
+def _setting(key: str, value: object, words: Words) -> str:
+    if isinstance(value, bool):
+        return words("format.yes" if value else "format.no")
+    if isinstance(value, int) and key != "seed":
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else public_name(_plain(value))
 
 
 def _method_lead(record: Record, words: Words) -> list[str]:

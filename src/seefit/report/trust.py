@@ -51,15 +51,17 @@ def reliability_section(record: Record, words: Words) -> Section | None:
         "reliability", svg(drawn, "reliability", words("reliability.alt", count=len(rows))), _says(record, words, confidence, right), table
     )
     ece = record.figure(record.part, "ece")
-    lead = [words("reliability.lead")]
+    lead = [words("reliability.lead"), *([words("reliability.groups")] if record.groups else [])]
     if ece:
-        lead.append(words("reliability.ece", value=words.percent(ece.value), interval=words.interval("ece", ece)))
+        interval = words.interval("ece", ece)
+        told = interval if ece.low is None else words("format.interval_named", interval=interval)
+        lead.append(words("reliability.ece", value=words.percent(ece.value), interval=told))
     return Section("reliability", words("reliability.title"), lead, [picture])
 
 
 def _says(record: Record, words: Words, confidence: Floats, right: Counts) -> str:
     """Say whether the mean confidence lies above, below or within the interval of the accuracy."""
     said, share = float(confidence.mean()), float(right.mean())
-    accuracy = record.figure(record.part, "accuracy") or Figure(share, share, share)
-    key = "reliability.over" if said > accuracy.high else "reliability.under" if said < accuracy.low else "reliability.fair"
+    accuracy = record.figure(record.part, "accuracy") or Figure(share)
+    key = "reliability.over" if accuracy.below(said) else "reliability.under" if accuracy.above(said) else "reliability.fair"
     return words(key, said=words.of_100(said), right=words.of_100(share))

@@ -7,7 +7,7 @@ from collections import Counter
 
 from seefit.drawing import shown
 from seefit.report.page import Problem, Step, Tile, Verdict
-from seefit.report.record import Figure, Record, count_groups
+from seefit.report.record import Figure, Record
 from seefit.report.words import Words
 
 WIDE_INTERVAL = 0.05  # half-width of the headline's interval from which a larger test part is worth it
@@ -17,7 +17,7 @@ FEW_IMAGES = 20  # training images of a class from which we call it small
 UNEVEN = 10.0  # largest over smallest class
 BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
 MOST_PROBLEMS = 6
-NUMBER_ZERO = Figure(0.0, 0.0, 0.0)
+NOTHING = Figure(0.0)
 
 
 def find_verdict(record: Record, words: Words) -> Verdict:
@@ -36,36 +36,40 @@ def find_verdict(record: Record, words: Words) -> Verdict:
 def grade_of(record: Record) -> str:
     """Say whether the model beats always answering the commonest class.
 
+    Both are compared on the same images, by the interval of the difference: where images come in groups, the share of the
+    commonest class moves both.
+
     Returns:
-        ``better``: the lower end of accuracy's interval lies above that baseline. ``unsure`` and ``mixed``: it does
-        not, but the lower end of balanced accuracy lies above 1 / classes, so it does tell classes apart; accuracy
-        itself lies above the baseline (``unsure``) or not (``mixed``). ``not``: neither interval lies above.
+        ``better``: the interval of the gain over that baseline lies above 0. ``unsure`` and ``mixed``: it does not, but that
+        of balanced accuracy lies above 1 / classes, so the model does tell classes apart; the gain itself lies above 0
+        (``unsure``) or not (``mixed``). ``not``: neither interval lies above. ``unknown``: there are no intervals.
         ``unjudged``: there are no figures.
     """
-    accuracy, balanced = record.figure(record.part, "accuracy"), record.figure(record.part, "balanced_accuracy")
-    if accuracy is None:
+    gain, balanced = record.figure(record.part, "gain"), record.figure(record.part, "balanced_accuracy")
+    if balanced is None:
         return "unjudged"
-    baseline = record.figure(record.part, "majority_baseline")
-    if baseline and accuracy.low > baseline.value:
+    if gain is None or gain.low is None:
+        return "unknown"
+    if gain.above(0):
         return "better"
-    if balanced is None or balanced.low <= 1 / len(record.classes):
+    if not balanced.above(record.chance):
         return "not"
-    return "unsure" if baseline and accuracy.value > baseline.value else "mixed"
+    return "unsure" if gain.value > 0 else "mixed"
 
 
 def weak_classes(record: Record) -> list[str]:
     """Return classes found clearly or far less often than the average class, or less than half of the time; worst first."""
-    average = record.figure(record.part, "balanced_accuracy") or NUMBER_ZERO
+    average = record.figure(record.part, "balanced_accuracy") or NOTHING
     judged = {name: entry for name, entry in (record.metrics.get("per_class") or {}).items() if entry.get("n", 0) >= FEWEST_JUDGED}
     found = {name: record.per_class(name, "recall") for name in judged}
     poor = max(0.5, average.value - WEAK_GAP)
-    weak = {name: recall for name, recall in found.items() if recall and (recall.high < average.value or recall.value < poor)}
+    weak = {name: recall for name, recall in found.items() if recall and (recall.below(average.value) or recall.value < poor)}
     return sorted(weak, key=lambda name: weak[name].value)
 
 
 def leaks(record: Record) -> list[str]:
-    """Return the notes of the run that speak of a leak."""
-    return [note for note in record.metrics.get("notes") or [] if "leak" in note.lower() or "several sides" in note]
+    """Return what the run found to stand on several sides of the split."""
+    return [str(sentence) for sentence in record.metrics.get("leaks") or []]
 
 
 def find_problems(record: Record, words: Words) -> list[Problem]:
@@ -94,7 +98,7 @@ def find_steps(record: Record, words: Words) -> list[Step]:
         *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) in {"mixed", "not"} else []),
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
-        *([Step(words("step.more_test"))] if _half_width(record) > WIDE_INTERVAL else []),
+        *_more_images(record, words),
         Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
     ]
 
@@ -106,46 +110,90 @@ def _look_at_mistakes(record: Record, words: Words) -> list[Step]:
     return [Step(words("step.mistakes"))] if any(not row.right for row in record.predictions) else []
 
 
+def _more_images(record: Record, words: Words) -> list[Step]:
+    if _half_width(record) <= WIDE_INTERVAL and grade_of(record) != "unknown":
+        return []
+    return [Step(words("step.more_groups" if record.groups else "step.more_test"))]
+
+
 def _title(record: Record, words: Words, grade: str) -> str:
-    accuracy = record.figure(record.part, "accuracy") or NUMBER_ZERO
-    balanced = record.figure(record.part, "balanced_accuracy") or NUMBER_ZERO
+    accuracy = record.figure(record.part, "accuracy") or NOTHING
+    balanced = record.figure(record.part, "balanced_accuracy") or NOTHING
     first, second = words.of_100(accuracy.value), words.of_100(balanced.value)
     if grade != "better":
-        return words(f"verdict.{grade}.title", name=shown(record.baseline_class, 40), right=first)
+        gain = record.figure(record.part, "gain") or NOTHING
+        return words(f"verdict.{grade}.title", name=shown(record.baseline_class, 40), right=first, gain=words.of_100(gain.value))
     return words("verdict.better.title_one" if first == second else "verdict.better.title", right=first, balanced=second)
 
 
 def _lines(record: Record, words: Words, grade: str) -> list[str]:
     if grade == "unjudged":
         return [words("verdict.unjudged.line")]
-    accuracy = record.figure(record.part, "accuracy") or NUMBER_ZERO
-    baseline = record.figure(record.part, "majority_baseline") or NUMBER_ZERO
+    accuracy = record.figure(record.part, "accuracy") or NOTHING
+    baseline = record.figure(record.part, "majority_baseline") or NOTHING
+    gain = record.figure(record.part, "gain") or NOTHING
     rests = words(
         f"verdict.rests.{record.part}",
         right=words.of_100(accuracy.value),
-        low=words.of_100(accuracy.low),
-        high=words.of_100(accuracy.high),
+        range=_range(accuracy, words),
         images=f"{int(record.headline.get('n', 0)):,}",
     )
-    compared = words(f"verdict.{grade}.compared", name=shown(record.baseline_class, 40), baseline=words.of_100(baseline.value))
-    return [rests, compared]
+    compared = words(
+        f"verdict.{grade}.compared",
+        name=shown(record.baseline_class, 40),
+        baseline=words.of_100(baseline.value),
+        gain=words.signed(gain.value),
+        range=_lead_range(gain, words),
+    )
+    return [rests, compared, *_folds_agree(record, words)]
+
+
+def _range(figure: Figure, words: Words) -> str:
+    """Write the interval of a share as a sentence."""
+    if figure.low is None or figure.high is None:
+        return words("verdict.range_unknown")
+    return words("verdict.range", low=words.of_100(figure.low), high=words.of_100(figure.high))
+
+
+def _lead_range(gain: Figure, words: Words) -> str:
+    """Write the interval of a gain, to stand in brackets."""
+    if gain.low is None or gain.high is None:
+        return words("format.interval_unknown")
+    return words("format.interval_named", interval=words("format.interval", low=words.signed(gain.low), high=words.signed(gain.high)))
+
+
+def _folds_agree(record: Record, words: Words) -> list[str]:
+    """Say that cross-validation shows the lead that the judged part alone is too small to show."""
+    gain = record.figure("cross_validation", "gain")
+    if grade_of(record) != "unsure" or record.part == "cross_validation" or gain is None or not gain.above(0):
+        return []
+    images = f"{int(record.metrics['cross_validation'].get('n', 0)):,}"
+    return [words("verdict.folds_agree", images=images, gain=words.signed(gain.value), range=_lead_range(gain, words))]
 
 
 def _tiles(record: Record, words: Words) -> list[Tile]:
     references = {
-        "balanced_accuracy": Figure(1 / len(record.classes), 0, 0),
+        "balanced_accuracy": Figure(record.chance),
         "accuracy": record.figure(record.part, "majority_baseline"),
-        "auc": Figure(0.5, 0, 0),
+        "auc": Figure(0.5),
     }
-    tiles = []
-    for name in ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc"):
-        figure, reference = record.figure(record.part, name), references.get(name)
-        if figure:
-            line = (100 * figure.low, 100 * figure.high, 100 * figure.value, None if reference is None else 100 * reference.value)
-            tiles.append(
-                Tile(words(f"metric.{name}"), words.value(name, figure), words.interval(name, figure), words(f"about.{name}"), *line)
-            )
-    return tiles
+    names = ("balanced_accuracy", "accuracy", "weighted_accuracy", "macro_f1", "auc")
+    figures = {name: record.figure(record.part, name) for name in names}
+    return [_tile(name, figure, references.get(name), words) for name, figure in figures.items() if figure]
+
+
+def _tile(name: str, figure: Figure, reference: Figure | None, words: Words) -> Tile:
+    ends = None if figure.low is None or figure.high is None else (100 * figure.low, 100 * figure.high)
+    mark = None if reference is None else 100 * reference.value
+    return Tile(
+        words(f"metric.{name}"),
+        words.value(name, figure),
+        words.interval(name, figure),
+        words(f"about.{name}"),
+        100 * figure.value,
+        ends,
+        mark,
+    )
 
 
 def _half_width(record: Record) -> float:
@@ -157,7 +205,9 @@ def _against_baseline(record: Record, words: Words) -> list[Problem]:
     grade = grade_of(record)
     if grade in {"better", "unjudged"}:
         return []
-    return [Problem("serious", words(f"problem.{grade}"), words(f"problem.{grade}.text", name=shown(record.baseline_class, 40)))]
+    gain, agree = record.figure(record.part, "gain") or NOTHING, _folds_agree(record, words)
+    text = words(f"problem.{grade}.text", name=shown(record.baseline_class, 40), range=_lead_range(gain, words))
+    return [Problem("note" if agree else "serious", words(f"problem.{grade}"), text)]
 
 
 def _headline_part(record: Record, words: Words) -> list[Problem]:
@@ -171,7 +221,7 @@ def _weak(record: Record, words: Words) -> list[Problem]:
     weak = weak_classes(record)
     if not weak:
         return []
-    recall = record.per_class(weak[0], "recall") or NUMBER_ZERO
+    recall = record.per_class(weak[0], "recall") or NOTHING
     text = words("problem.weak.text", names=words.names(weak), worst=shown(weak[0], 40), found=words.of_100(recall.value))
     grade = "serious" if recall.value < 0.5 else "note"
     return [Problem(grade, words("problem.weak_one" if len(weak) == 1 else "problem.weak", count=f"{len(weak):,}"), text)]
@@ -182,7 +232,7 @@ def _small_part(record: Record, words: Words) -> list[Problem]:
     if half <= WIDE_INTERVAL:
         return []
     values = {"points": f"{100 * half:.0f}", "images": f"{int(record.headline.get('n', 0)):,}"}
-    groups = count_groups(record.run, record.part)
+    groups = record.groups
     text = words("problem.wide.groups", groups=f"{groups:,}", **values) if groups else words("problem.wide.text", **values)
     return [Problem("note", words("problem.wide"), text)]
 
@@ -208,7 +258,7 @@ def _uneven(record: Record, words: Words) -> list[Problem]:
 
 def _calibration(record: Record, words: Words) -> list[Problem]:
     ece = record.figure(record.part, "ece")
-    if ece is None or ece.low <= BADLY_CALIBRATED:
+    if ece is None or not ece.above(BADLY_CALIBRATED):
         return []
     return [Problem("note", words("problem.calibration"), words("problem.calibration.text", points=f"{100 * ece.value:.0f}"))]
 

@@ -48,6 +48,12 @@ class Words:
             return f"{min(max(number, 0.1), 99.9):.1f}"
         return f"{number:.0f}"
 
+    def signed(self, share: float, digits: int = 0) -> str:
+        """Write a difference of shares in points with its sign, which rounding never takes away."""
+        size = abs(100 * share)
+        digits = 1 if size < 1 else digits
+        return "0" if size == 0 else f"{'+' if share > 0 else '−'}{max(size, 0.1):.{digits}f}"
+
     def chance(self, probability: float, *, known: bool = True) -> str:
         """Write a probability in whole percents, never as none or all; ``known`` is False for an upper bound."""
         if not known or probability < 0.005:
@@ -58,17 +64,25 @@ class Words:
         """Write a metric's value: losses as plain numbers, everything else in percent."""
         if figure is None:
             return "–"
+        if name in DIFFERENCES:
+            return self("format.points", number=self.signed(figure.value, 1))
         return f"{figure.value:.3f}" if name in PLAIN else self.percent(figure.value)
 
     def interval(self, name: str, figure: Figure | None) -> str:
-        """Write a metric's interval in the same way."""
+        """Write a metric's interval in the same way; say so where it is unknown."""
         if figure is None:
             return "–"
+        if figure.low is None or figure.high is None:
+            return self("format.interval_unknown")
+        if name in DIFFERENCES:
+            return self("format.interval", low=self.signed(figure.low, 1), high=self.signed(figure.high, 1))
         low, high = (f"{end:.3f}" if name in PLAIN else f"{100 * end:.1f}" for end in (figure.low, figure.high))
         return self("format.interval" if name in PLAIN else "format.interval_percent", low=low, high=high)
 
     def interval_short(self, figure: Figure) -> str:
-        """Write an interval of shares in whole percents, without the sign."""
+        """Write an interval of shares in whole percents, without the sign; a dash where it is unknown."""
+        if figure.low is None or figure.high is None:
+            return "–"
         return f"{100 * figure.low:.0f}–{100 * figure.high:.0f}"
 
     def names(self, names: list[str], most: int = 3) -> str:
@@ -78,3 +92,4 @@ class Words:
 
 
 PLAIN = frozenset({"auc", "nll", "brier"})
+DIFFERENCES = frozenset({"gain"})
