@@ -101,7 +101,15 @@ def preprocess_model(size: int, mean: Sequence[float], std: Sequence[float], fit
       centred = Sub(planes, colour)
       pixels = Div(centred, std)
     }}"""
-    return onnx.parser.parse_model(text)
+    return _named_apart(onnx.parser.parse_model(text))
+
+
+def _named_apart(preprocess: ModelProto) -> ModelProto:
+    """Put ``preprocess/`` before every value inside, so that in the merged graph none meets one of the network (``mean``)."""
+    for node in preprocess.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if name in {"image", "pixels"} else f"preprocess/{name}" for name in names]
+    return preprocess
 
 
 def _band(axis: str, length: str) -> str:
