@@ -40,7 +40,8 @@ def _shelves(root: Path) -> list[dict[str, Any]]:
     with Store(root / "features") as store:
         found = store.shelves()
     return sorted(
-        ({**entry["about"], **{k: entry[k] for k in ("entries", "bytes", "used")}} for entry in found.values()), key=lambda e: -e["used"]
+        ({**entry["about"], **{k: entry[k] for k in ("entries", "bytes", "used")}} for entry in found.values() if entry["about"]),
+        key=lambda e: -e["used"],
     )
 
 
