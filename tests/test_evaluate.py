@@ -48,7 +48,7 @@ def make_run(tmp_path: Path, photo_folder: PhotoFolder) -> MakeRun:
 
 def test_the_test_part_is_judged_and_every_prediction_written(bundle: Bundle, make_run: MakeRun) -> None:
     run, test = make_run()
-    found = evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0)
+    found, _ = evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0)
     rows = read_csv(run / "predictions.csv")
     assert list(rows[0]) == ["path", "label", "predicted", "p:defective", "p:functional"]
     assert [(row["path"], row["label"]) for row in rows] == [(sample.name, sample.label) for sample in test]
@@ -63,6 +63,14 @@ def test_the_test_part_is_judged_and_every_prediction_written(bundle: Bundle, ma
     assert found.figures["accuracy"].value == pytest.approx(right)
     assert found.figures["majority_baseline"].value == pytest.approx(np.mean([row["label"] == "defective" for row in rows]))
     assert "weighted_accuracy" not in found.figures
+
+
+def test_figures_without_leaking_images_are_given_beside(bundle: Bundle, make_run: MakeRun) -> None:
+    run, test = make_run()
+    everything, without = evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0, leaking={test[0].name, "elsewhere"})
+    assert without is not None
+    assert (everything.n, without.n) == (len(test), len(test) - 1)
+    assert evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0, leaking={"elsewhere"})[1] is None
 
 
 def test_another_part_can_stand_in(bundle: Bundle, make_run: MakeRun) -> None:
@@ -104,7 +112,7 @@ def test_beyond_100_classes_the_best_five_are_written_and_all_in_a_file_beside(
     classes = ["defective", *(f"c{i}" for i in range(100)), "functional"]
     bundle = load(make_bundle(tmp_path / "bundle", tiny_backbone, classes))
     run, test = make_run()
-    found = evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0)
+    found, _ = evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0)
     rows = read_csv(run / "predictions.csv")
     top = [name for i in range(1, 6) for name in (f"top{i}", f"p{i}")]
     assert list(rows[0]) == ["path", "label", "predicted", *top]

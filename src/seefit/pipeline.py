@@ -29,6 +29,7 @@ from seefit.data.split import Split, make_split, write_split
 from seefit.data.tables import write_table
 from seefit.environment import threads
 from seefit.evaluation.evaluate import evaluate_part
+from seefit.evaluation.metrics import Metrics
 from seefit.files import to_json, write_text
 from seefit.fitting import Fitted, Part, bundle_parts, fit_probe, open_extractor, versions
 from seefit.models.backbone import check_backbone
@@ -103,7 +104,6 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
     counts = _count(seen.samples, split, dataset.classes)
     _write_first_files(run, settings, seen, split)  # from here on only evaluate_part sees the test labels
     _say_counts(counts, dataset.classes, split, console)
-    notes = _notes(seen, split)
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
 
     with clock.phase("features"):
@@ -120,19 +120,20 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
 
     with clock.phase("evaluate"):
         bundle = load(run / "bundle")
-        part = "test" if any(name == "test" for name in split.parts) else "val" if val_part.samples else ""
+        part = "test" if "test" in split.parts else "val" if val_part.samples else ""
         majority = int(np.argmax(np.bincount(train_part.labels(dataset.classes), minlength=len(dataset.classes))))
-        figures = (
-            evaluate_part(
-                run, bundle, dataset.root, part, majority=majority, max_pixels=settings.max_pixels, seed=settings.seed, console=console
-            ).to_json()
-            if part
-            else None
+        leaking = {name for group in [*seen.leaks, *seen.near_leaks] for name in group}
+        options: dict[str, Any] = {"max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
+        figures, clean = (
+            evaluate_part(run, bundle, dataset.root, part, majority=majority, leaking=leaking, **options) if part else (None, None)
         )
+    leaks = _leaks(seen, clean)
     metrics = _metrics(part, figures, fitted.val, fitted.folds)
     metrics |= {
         "temperature": fitted.temperature,
-        "notes": notes,
+        "leaks": leaks,
+        "without_leaks": None if clean is None else _figures(clean)[0],
+        "notes": [*leaks, *split.notes, *seen.warnings],
         "engine": extractor.engine.name,
         "engine_difference": fitted.engine_difference,
         "counts": counts,
@@ -204,16 +205,21 @@ def _say_counts(counts: dict[str, dict[str, int]], classes: tuple[str, ...], spl
         console.say(f"  note: {sentence}")
 
 
-def _notes(seen: Scan, split: Split) -> list[str]:
-    """Return the sentences that the report repeats; a leak comes first."""
+def _leaks(seen: Scan, clean: Metrics | None) -> list[str]:
+    """Return the sentences that the report says first: what leaks, and the figures without it."""
     leaks = []
     if seen.leaks:
-        leaks.append(f"{len(seen.leaks)} images stand on several sides of the given split (--allow-leak): the figures are too good.")
+        leaks.append(
+            f"Equal images stand on several sides of the given split ({len(seen.leaks)} times, --allow-leak): the figures are too good."
+        )
     if seen.near_leaks:
         leaks.append(
-            f"{len(seen.near_leaks)} groups of near-duplicates stand on several sides of the given split: the figures may be too good."
+            f"Near-duplicates stand on several sides of the given split ({len(seen.near_leaks)} groups): the figures may be too good."
         )
-    return [*leaks, *split.notes, *seen.warnings]
+    if clean is not None:
+        figure = _interval(clean.to_json()["balanced_accuracy"])
+        leaks.append(f"Without images that leak or nearly so, balanced accuracy is {figure} on {clean.n:,} images.")
+    return leaks
 
 
 def _say_folds(folds: dict[str, Any], engine: str, console: Console) -> None:
@@ -223,8 +229,9 @@ def _say_folds(folds: dict[str, Any], engine: str, console: Console) -> None:
     console.say(f"Over {folds['folds']} folds of the training part ({engine}): {figures}")
 
 
-def _interval(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]"
+def _interval(figure: dict[str, float | None]) -> str:
+    value, low, high = ("–" if figure[key] is None else f"{figure[key]:.1%}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _resolved(dataset: Dataset, fitted: Fitted) -> dict[str, Any]:
@@ -251,10 +258,16 @@ def _write_history(run: Path, head: Head) -> None:
     write_table(run / "history.csv", header, ([p.strength, p.nll, p.nll_se, p.balanced_accuracy] for p in head.path))
 
 
-def _metrics(part: str, figures: dict[str, Any] | None, val: dict[str, Any] | None, folds: dict[str, Any] | None) -> dict[str, Any]:
+def _figures(metrics: Metrics | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the figures of a part, and what ``metrics.json`` keeps beside them: per class, and the confusion matrix."""
+    everything = metrics.to_json() if metrics is not None else {"per_class": {}}
+    beside = {"per_class", "confusion"}
+    return {k: v for k, v in everything.items() if k not in beside}, {k: v for k, v in everything.items() if k in beside}
+
+
+def _metrics(part: str, metrics: Metrics | None, val: dict[str, Any] | None, folds: dict[str, Any] | None) -> dict[str, Any]:
     """Arrange the figures as ``metrics.json`` has them."""
-    figures = dict(figures or {})
-    detail = {"per_class": figures.pop("per_class", {})} | ({"confusion": figures.pop("confusion")} if "confusion" in figures else {})
+    figures, detail = _figures(metrics)
     return {
         "headline": part or "cross_validation",
         "test": figures if part == "test" else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +27,11 @@ def evaluate_part(
     part: str,
     *,
     majority: int | None,
+    leaking: Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
     console: Console = QUIET,
-) -> Metrics:
+) -> tuple[Metrics, Metrics | None]:
     """Judge a bundle on one part of its run's ``split.csv`` and write ``predictions.csv``.
 
     Args:
@@ -39,9 +40,13 @@ def evaluate_part(
         root: The folder that the paths of ``split.csv`` are relative to.
         part: ``test``, or ``val`` when there is no test part.
         majority: Index of the commonest class of the training part.
+        leaking: Names of images that stand, equal or nearly so, in another part too.
         max_pixels: As in `seefit.data.image.decode`.
         seed: Of the bootstrap.
         console: Where to show progress.
+
+    Returns:
+        The figures of the part; and those without its leaking images, None where it has none or nothing else.
 
     Raises:
         RunError: An image of the part is gone or cannot be decoded any more.
@@ -50,16 +55,17 @@ def evaluate_part(
     probabilities = _probabilities(bundle, [Sample(root / row.path, row.path, None) for row in rows], max_pixels, console)
     position = {name: i for i, name in enumerate(bundle.classes)}
     labels = np.array([position[row.label] for row in rows])
+    weights, groups = np.array([row.weight for row in rows]), group_numbers([row.group for row in rows])
     _write(run, bundle.classes, rows, probabilities)
-    return judge(
-        probabilities,
-        labels,
-        bundle.classes,
-        weights=np.array([row.weight for row in rows]),
-        groups=group_numbers([row.group for row in rows]),
-        majority=majority,
-        seed=seed,
-    )
+
+    def figures(index: NDArray[np.intp]) -> Metrics:
+        chosen = None if groups is None else groups[index]
+        return judge(
+            probabilities[index], labels[index], bundle.classes, weights=weights[index], groups=chosen, majority=majority, seed=seed
+        )
+
+    clean = np.array([i for i, row in enumerate(rows) if row.path not in leaking], np.intp)
+    return figures(np.arange(len(rows))), figures(clean) if 0 < len(clean) < len(rows) else None
 
 
 def evaluate_data(
