@@ -143,5 +143,6 @@ def test_how_it_was_made_names_settings_but_no_folder_of_this_machine(tmp_path: 
         section.lead[0]
         == "The figures at the top rest on 9 test pictures. They were read once, after the model and every setting were fixed."
     )
+    assert ["Pictures per second, known ones included", "282"] in list(section.tables[0][1].rows)
     assert ["Everything", "18.9 s"] in list(section.tables[1][1].rows)
     assert section.folded[2][0] == "Files left out (2)"

@@ -155,8 +155,8 @@ def method_section(record: Record, words: Words) -> Section:
         [words("made.image_size"), f"{record.bundle.get('image_size', '–')} px, {record.bundle.get('fit', '–')}"],
         [words("made.temperature"), _plain(metrics.get("temperature"))],
         [words("made.engine"), shown(str(metrics.get("engine") or "–"))],
-        [words("made.rate"), _plain(metrics.get("images_per_second"))],
-        [words("made.memory"), f"{_plain(metrics.get('peak_memory_mb'))} MB"],
+        [words("made.rate"), _whole(metrics.get("images_per_second"))],
+        [words("made.memory"), f"{_whole(metrics.get('peak_memory_mb'))} MB"],
         [words("made.hash"), shown(str(record.bundle.get("hash", "–")))],
     ]
     seconds = [
@@ -296,6 +296,10 @@ def _number(text: str | None) -> float:
         return float(text or "nan")
     except ValueError:
         return float("nan")
+
+
+def _whole(value: object) -> str:
+    return f"{value:,.0f}" if isinstance(value, (int, float)) else "–"
 
 
 def _plain(value: object) -> str:
