@@ -45,7 +45,7 @@ def threads() -> int:
     text = os.environ.get("SEEFIT_THREADS")
     if text is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UsageError(
             "Bad environment variable",
             where="SEEFIT_THREADS",

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: The disk is full or the place cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
-        size = temporary.stat().st_size if temporary.exists() else None
-        temporary.unlink(missing_ok=True)
-        raise resource_error(error, path, size) from error
+        raise resource_error(error, path, _remove(temporary)) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def _remove(temporary: Path) -> int | None:
+    """Remove what was written so far and return its size in bytes, None when there is nothing or it cannot be seen."""
+    with contextlib.suppress(OSError):
+        size = temporary.stat().st_size
+        temporary.unlink()
+        return size
+    return None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

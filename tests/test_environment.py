@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seefit.environment import cache_folder, offline, threads
+from seefit.errors import ResourceError, UsageError
+
+
+def test_the_cache_folder_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEFIT_CACHE", str(tmp_path / "deep" / "cache"))
+    assert cache_folder("a", "b") == tmp_path / "deep" / "cache" / "a" / "b"
+    assert (tmp_path / "deep" / "cache" / "a" / "b").is_dir()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the folder of Linux")
+def test_without_it_the_users_own_cache_folder_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEFIT_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder().is_relative_to(tmp_path)
+    assert cache_folder().name == "seefit"
+
+
+def test_a_cache_folder_that_cannot_be_made_is_exit_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SEEFIT_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ResourceError) as caught:
+        cache_folder("features")
+    assert caught.value.exit_code == 6
+    assert caught.value.message == (
+        f"Cannot create the cache folder: {tmp_path}/file/cache/features. Expected a writable place, got Not a directory."
+    )
+    assert caught.value.hint == "Set SEEFIT_CACHE to a folder that you may write to."
+
+
+def test_threads_come_from_the_environment_or_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= threads() <= (os.cpu_count() or 1)
+    monkeypatch.setenv("SEEFIT_THREADS", "7")
+    assert threads() == 7
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5", " 2", "²"])
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SEEFIT_THREADS", text)
+    with pytest.raises(UsageError) as caught:
+        threads()
+    assert caught.value.message == (f"Bad environment variable: SEEFIT_THREADS. Expected a whole number of at least 1, got {text!r}.")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1", True), ("ON", True), ("true", True), ("yes", True), ("0", False), ("", False), ("no", False), (None, False)],
+)
+def test_the_hub_is_forbidden_by_its_own_variable(monkeypatch: pytest.MonkeyPatch, text: str | None, expected: bool) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    if text is not None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", text)
+    assert offline() is expected
