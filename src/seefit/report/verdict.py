@@ -69,15 +69,13 @@ def weak_classes(record: Record) -> list[str]:
 
 def leaks(record: Record) -> list[str]:
     """Return what the run found to stand on several sides of the split."""
-    if "leaks" in record.metrics:
-        return [str(sentence) for sentence in record.metrics["leaks"] or []]
-    return [note for note in record.metrics.get("notes") or [] if "several sides" in note]  # a run without the list
+    return [str(sentence) for sentence in record.metrics.get("leaks") or []]
 
 
 def find_problems(record: Record, words: Words) -> list[Problem]:
     """Return the biggest problems, the gravest first."""
     found = [
-        *(Problem("serious", words("problem.leak"), shown(note)) for note in leaks(record)),
+        *([Problem("serious", words("problem.leak"), " ".join(map(shown, leaks(record))))] if leaks(record) else []),
         *_against_baseline(record, words),
         *_headline_part(record, words),
         *_weak(record, words),
