@@ -204,6 +204,15 @@ def test_without_openvino_the_reference_is_the_engine(tiny: Tower, monkeypatch: 
 
 
 @needs_openvino
+def test_the_fast_engine_compiles_the_network_with_the_first_batch(tiny: Tower, tmp_path: Path) -> None:
+    engine = OpenVinoEngine(tiny.network, tiny.backbone.image_size)
+    assert list(engine.forward([])) == []
+    assert "_requests" not in vars(engine)
+    tiny.run(engine, make_samples(tmp_path, 1))
+    assert len(vars(engine)["_requests"]) >= 1
+
+
+@needs_openvino
 def test_opening_the_fast_engine_imports_neither_telemetry_nor_torch(tmp_path: Path) -> None:
     code = f"""
         import sys

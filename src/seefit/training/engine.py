@@ -10,6 +10,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -50,21 +51,23 @@ class OpenVinoEngine:
     batch = 8
 
     def __init__(self, network: ModelProto, size: int) -> None:
-        core = _openvino().Core()
-        self.name = "openvino-bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "openvino-fp32"
-        model = core.read_model(network.SerializeToString())
-        model.reshape([self.batch, 3, size, size])
+        self._core = _openvino().Core()
+        self.name = "openvino-bf16" if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "openvino-fp32"
+        self._network, self._size = network, size
         self._streams = max(1, threads())
-        compiled = core.compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "bf16" if self.name.endswith("bf16") else "f32",
-                "NUM_STREAMS": str(self._streams),
-                "INFERENCE_NUM_THREADS": str(threads()),
-            },
-        )
-        self._requests = [compiled.create_infer_request() for _ in range(self._streams)]
+
+    @cached_property
+    def _requests(self) -> list[Any]:
+        """Compile the network when the first batch comes: features that are kept do not need it."""
+        model = self._core.read_model(self._network.SerializeToString())
+        model.reshape([self.batch, 3, self._size, self._size])
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.name.endswith("bf16") else "f32",
+            "NUM_STREAMS": str(self._streams),
+            "INFERENCE_NUM_THREADS": str(threads()),
+        }
+        compiled = self._core.compile_model(model, "CPU", options)
+        return [compiled.create_infer_request() for _ in range(self._streams)]
 
     def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch, in order; one request per stream is under way."""
