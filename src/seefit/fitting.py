@@ -29,6 +29,7 @@ from seefit.settings import Settings
 from seefit.training.features import FeatureExtractor, choose_parts
 from seefit.training.head import Head, fit_head
 
+_FITS: dict[Fit, str] = {"crop": "cropped to a square", "pad": "padded to a square", "squash": "squashed to a square"}
 ENGINE_CHECK_IMAGES = 200
 ENGINE_MAX_DIFFERENCE = 0.03  # mean difference of a probability from the reference
 ENGINE_MIN_AGREEMENT = 0.98  # share of images with the same label as the reference
@@ -94,14 +95,14 @@ def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Con
     fit: Fit
     if settings.fit == "auto":
         fit, why = choose_fit(sizes)
-        console.say(f"Box: {fit}, since {why} (--fit)")
+        console.say(f"Pictures: {_FITS[fit]}, since {why} (--fit)")
     else:
         fit = settings.fit
     parts = choose_parts(backbone, settings.features)
     extractor = FeatureExtractor(backbone, parts, fit, device=settings.device, max_pixels=settings.max_pixels)
     console.say(
-        f"Model: {backbone.name}, {backbone.image_size} px, frozen; {extractor.width:,} features from {', '.join(parts)}; "
-        f"computed by {extractor.engine.name} on {threads()} threads, kept for next time"
+        f"Model: {backbone.name} at {backbone.image_size} px, frozen: {extractor.width:,} features per image, "
+        f"computed once by {extractor.engine.name} on {threads()} threads and kept"
     )
     return extractor
 
@@ -184,7 +185,7 @@ def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, cla
     if head.method == "nearest-mean":
         console.say("Head: nearest class mean, since the classes are too small or too many for cross-validation")
     else:
-        console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen over {head.folds} folds from {len(head.path)}")
+        console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen by cross-validation ({head.folds} folds)")
     return head
 
 

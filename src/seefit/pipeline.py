@@ -76,7 +76,7 @@ def train(settings: Settings, *, out: Path | None = None, console: Console = QUI
     Raises:
         SeefitError: Of the kind that fits; what was written until then stays in the run folder.
     """
-    run = new_run(out, f"{Path(settings.data).stem or 'data'}-{settings.backbone}")
+    run = new_run(out, f"{Path(settings.data.removeprefix('demo:')).stem or 'data'}-{settings.backbone}")
     try:
         with locked(run):
             return _train(settings, run, console)
@@ -123,6 +123,7 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
         part = "test" if "test" in split.parts else "val" if val_part.samples else ""
         majority = int(np.argmax(np.bincount(train_part.labels(dataset.classes), minlength=len(dataset.classes))))
         leaking = {name for group in [*seen.leaks, *seen.near_leaks] for name in group}
+        console.say(f"Judging {split.parts.count(part):,} images with the saved model …")
         options: dict[str, Any] = {"max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
         figures, clean = (
             evaluate_part(run, bundle, dataset.root, part, majority=majority, leaking=leaking, **options) if part else (None, None)
@@ -137,6 +138,7 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
         "engine": extractor.engine.name,
         "engine_difference": fitted.engine_difference,
         "counts": counts,
+        "groups": _groups(seen.samples, split),
         "skipped": len(seen.skips),
         "bundle": bundle.hash,
         "seconds": clock.seconds,
@@ -192,6 +194,11 @@ def _count(samples: list[Sample], split: Split, classes: tuple[str, ...]) -> dic
     return {part: {name: found[part, name] for name in classes} for part in SPLITS}
 
 
+def _groups(samples: list[Sample], split: Split) -> dict[str, int]:
+    """Return how many groups the user gave each part; 0 without groups."""
+    return {part: len({samples[i].group for i in split.index(part)} - {None}) for part in SPLITS}
+
+
 def _say_counts(counts: dict[str, dict[str, int]], classes: tuple[str, ...], split: Split, console: Console) -> None:
     shown = [part for part in SPLITS if sum(counts[part].values())]
     width = max(12, *(min(len(one_line(name)), 32) for name in classes[:20]))
@@ -226,7 +233,7 @@ def _say_folds(folds: dict[str, Any], engine: str, console: Console) -> None:
     figures = ", ".join(
         f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name)
     )
-    console.say(f"Over {folds['folds']} folds of the training part ({engine}): {figures}")
+    console.say(f"Cross-validation on the training part ({folds['folds']} folds, {engine}): {figures}")
 
 
 def _interval(figure: dict[str, float | None]) -> str:

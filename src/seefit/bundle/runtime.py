@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.environment import threads
+from seefit.errors import ArtefactError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -30,8 +32,7 @@ def open_session(model: ModelProto | bytes, *, intra_threads: int) -> Any:
         model: A model or its serialised bytes.
         intra_threads: How many threads one run may use.
     """
-    import onnxruntime
-
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_threads
     options.inter_op_num_threads = 1
@@ -41,13 +42,36 @@ def open_session(model: ModelProto | bytes, *, intra_threads: int) -> Any:
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _give_memory_back() -> Any:
-    """Return run options that shrink the session's memory, which would else stay at what the largest image took."""
+def _onnxruntime() -> Any:
+    """Import ONNX Runtime with its telemetry switched off first: by default its builds report to their maker over the
+    network and leave a device number in the user's cache folder (its Privacy.md, "Disabling Telemetry")."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
-    options = onnxruntime.RunOptions()
+    return onnxruntime
+
+
+def _give_memory_back() -> Any:
+    """Return run options that shrink the session's memory, which would else stay at what the largest image took."""
+    options = _onnxruntime().RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
+
+
+def _run(session: Any, outputs: list[str], inputs: dict[str, NDArray[Any]], options: Any = None) -> list[NDArray[np.float32]]:
+    try:
+        found: list[NDArray[np.float32]] = session.run(outputs, inputs, options)
+    except Exception as error:  # the kinds that ONNX Runtime raises have no base of their own
+        if "allocat" in str(error):
+            raise MemoryError(str(error)) from error
+        raise ArtefactError(
+            "The model cannot be run",
+            where=f"inputs of shape {', '.join(str(array.shape) for array in inputs.values())}",
+            expected=f"the outputs {', '.join(outputs)}",
+            got=f"an error of ONNX Runtime ({type(error).__name__})",
+            hint="Copy the bundle again, or train again",
+        ) from error
+    return found
 
 
 class Reference:
@@ -75,13 +99,12 @@ class Reference:
             (3, S, S) float32, normalised.
         """
         options = _give_memory_back() if image.size > LARGE else None
-        pixels: NDArray[np.float32] = self._preprocess.run(["pixels"], {"image": image[np.newaxis]}, options)[0][0]
+        pixels: NDArray[np.float32] = _run(self._preprocess, ["pixels"], {"image": image[np.newaxis]}, options)[0][0]
         return pixels
 
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""
-        found: list[NDArray[np.float32]] = self._network.run(list(outputs), {"pixels": pixels})
-        return found
+        return _run(self._network, list(outputs), {"pixels": pixels})
 
     def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch, in order."""

@@ -13,12 +13,12 @@ _NAMES = {
     "weighted_accuracy": "weighted accuracy",
     "macro_f1": "macro F1",
     "auc": "AUC",
-    "nll": "log loss",
-    "brier": "Brier score",
     "ece": "calibration error",
     "majority_baseline": "always the commonest class",
+    "gain": "lead over that",
 }
 _SHARES = {"balanced_accuracy", "accuracy", "weighted_accuracy", "majority_baseline", "ece"}
+_SIGNED = {"gain"}
 
 
 def show_figures(metrics: dict[str, Any]) -> None:
@@ -28,16 +28,17 @@ def show_figures(metrics: dict[str, Any]) -> None:
     title = {"test": "Test part", "val": "Validation part (there is no test part)"}.get(
         part, "Out-of-fold scores of the training part (there is no test part)"
     )
-    print(f"\n{title}: {figures.get('n', 0):,} images" + " " * 6 + "[95 % interval]")
+    groups = (metrics.get("groups") or {}).get(part)
+    print(f"\n{title}: {figures.get('n', 0):,} images" + (f" in {groups:,} groups" if groups else "") + " " * 6 + "[95 % interval]")
     for key, name in _NAMES.items():
         if figures.get(key):
-            print(f"  {name:<28} {_figure(figures[key], key in _SHARES)}")
+            print(f"  {name:<28} {_figure(figures[key], '+.1%' if key in _SIGNED else '.1%' if key in _SHARES else '.3f')}")
     _show_classes(metrics.get("per_class") or {})
 
 
-def _figure(figure: dict[str, float | None], share: bool) -> str:
+def _figure(figure: dict[str, float | None], form: str) -> str:
     def one(value: float | None) -> str:
-        return "–" if value is None else f"{value:.1%}" if share else f"{value:.3f}"
+        return "–" if value is None else format(value, form)
 
     return f"{one(figure['value']):>7}  [{one(figure['low'])}, {one(figure['high'])}]"
 
@@ -51,7 +52,7 @@ def _show_classes(per_class: dict[str, Any]) -> None:
     print(f"\n  {'class':<{width}} {'images':>7}  {'recall':<24} precision")
     for name in shown:
         row = per_class[name]
-        recall, precision = (_figure(row[key], True) if row.get(key) else "–" for key in ("recall", "precision"))
+        recall, precision = (_figure(row[key], ".1%") if row.get(key) else "–" for key in ("recall", "precision"))
         print(f"  {one_line(name)[:32]:<{width}} {row['n']:>7,} {recall:<25} {precision}")
     if len(per_class) > len(shown):
         print(f"  the {len(shown)} classes with the lowest recall of {len(per_class):,}; all are in the report")

@@ -39,7 +39,6 @@ def build_report(run: Path, *, lang: str = "en", console: Console = QUIET) -> Pa
     page = run / "report.html"
     _write_figures(run / "figures", sections)
     write_text(page, _render(record, words, sections))
-    console.say(f"Report: {page}")
     return page
 
 
