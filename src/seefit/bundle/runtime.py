@@ -44,7 +44,8 @@ def open_session(model: ModelProto | bytes, *, intra_threads: int) -> Any:
 
 def _onnxruntime() -> Any:
     """Import ONNX Runtime with its telemetry switched off first: by default its builds report to their maker over the
-    network and leave a device number in the user's cache folder (its Privacy.md, "Disabling Telemetry")."""
+    network and leave a device number in the user's cache folder (its Privacy.md, "Disabling Telemetry").
+    """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
