@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from seefit import __version__
-from seefit.bundle.bundle import load, save_bundle
+from seefit.bundle.bundle import Bundle, load, save_bundle
 from seefit.console import QUIET, Console, one_line
 from seefit.data.dataset import SPLITS, Dataset, Sample
 from seefit.data.scan import Scan, check_usable, scan
@@ -92,16 +92,9 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
     check_backbone(settings.backbone, settings.image_size)
     with clock.phase("scan"):
         dataset, seen = _scan(settings, console)
-    split = make_split(
-        seen.samples,
-        seen.sha256,
-        seen.clusters,
-        val=settings.val,
-        test=settings.test,
-        test_from_val=settings.test_from_val,
-        seed=settings.seed,
-    )
-    counts = _count(seen.samples, split, dataset.classes)
+    shares = {"val": settings.val, "test": settings.test, "test_from_val": settings.test_from_val}
+    split = make_split(seen.samples, seen.sha256, seen.clusters, **shares, seed=settings.seed)
+    counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, settings, seen, split)  # from here on only evaluate_part sees the test labels
     _say_counts(counts, dataset.classes, split, console)
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
@@ -121,13 +114,7 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
     with clock.phase("evaluate"):
         bundle = load(run / "bundle")
         part = "test" if "test" in split.parts else "val" if val_part.samples else ""
-        majority = int(np.argmax(np.bincount(train_part.labels(dataset.classes), minlength=len(dataset.classes))))
-        leaking = {name for group in [*seen.leaks, *seen.near_leaks] for name in group}
-        console.say(f"Judging {split.parts.count(part):,} images with the saved model …")
-        options: dict[str, Any] = {"max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
-        figures, clean = (
-            evaluate_part(run, bundle, dataset.root, part, majority=majority, leaking=leaking, **options) if part else (None, None)
-        )
+        figures, clean = _judge(settings, run, bundle, dataset, seen, train_part, part, console) if part else (None, None)
     leaks = _leaks(seen, clean)
     metrics = _metrics(part, figures, fitted.val, fitted.folds)
     metrics |= {
@@ -138,7 +125,7 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
         "engine": extractor.engine.name,
         "engine_difference": fitted.engine_difference,
         "counts": counts,
-        "groups": _groups(seen.samples, split),
+        "groups": groups,
         "skipped": len(seen.skips),
         "bundle": bundle.hash,
         "seconds": clock.seconds,
@@ -192,6 +179,17 @@ def _part(seen: Scan, split: Split, name: str) -> Part:
 def _count(samples: list[Sample], split: Split, classes: tuple[str, ...]) -> dict[str, dict[str, int]]:
     found = Counter(zip(split.parts, (sample.label for sample in samples), strict=True))
     return {part: {name: found[part, name] for name in classes} for part in SPLITS}
+
+
+def _judge(
+    settings: Settings, run: Path, bundle: Bundle, dataset: Dataset, seen: Scan, train_part: Part, part: str, console: Console
+) -> tuple[Metrics, Metrics | None]:
+    """Hand the run to the only reader of its test labels."""
+    console.say(f"Judging the {part} part with the saved model …")
+    majority = int(np.argmax(np.bincount(train_part.labels(dataset.classes), minlength=len(dataset.classes))))
+    leaking = {name for group in [*seen.leaks, *seen.near_leaks] for name in group}
+    options: dict[str, Any] = {"max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
+    return evaluate_part(run, bundle, dataset.root, part, majority=majority, leaking=leaking, **options)
 
 
 def _groups(samples: list[Sample], split: Split) -> dict[str, int]:
