@@ -92,7 +92,7 @@ def _train(settings: Settings, run: Path, console: Console) -> Run:
     check_backbone(settings.backbone, settings.image_size)
     with clock.phase("scan"):
         dataset, seen = _scan(settings, console)
-    shares = {"val": settings.val, "test": settings.test, "test_from_val": settings.test_from_val}
+    shares: dict[str, Any] = {"val": settings.val, "test": settings.test, "test_from_val": settings.test_from_val}
     split = make_split(seen.samples, seen.sha256, seen.clusters, **shares, seed=settings.seed)
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, settings, seen, split)  # from here on only evaluate_part sees the test labels
