@@ -50,14 +50,15 @@ def seefit(*arguments: object) -> Answer:
 
 
 def start(*arguments: object, code: str = ENTRY, cwd: Path | None = None, **environment: object) -> subprocess.Popen[str]:
-    """Start one command, or other Python code, in a process of its own."""
+    """Start one command, or other Python code, in a process of its own; None takes a variable out of its environment."""
     command: Sequence[str] = [sys.executable, "-c", code, *map(str, arguments)]
-    extra = {name: str(value) for name, value in environment.items()}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env={**os.environ, **extra})
+    merged = {**os.environ, **environment}
+    env = {name: str(value) for name, value in merged.items() if value is not None}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env)
 
 
 def seefit_process(*arguments: object, code: str = ENTRY, cwd: Path | None = None, **environment: object) -> Answer:
     """Run one command, or other Python code, in a process of its own and wait for it."""
     process = start(*arguments, code=code, cwd=cwd, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return Answer(process.returncode, out, err)

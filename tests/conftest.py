@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command import seefit
+from seefit import pipeline
 from seefit.models.backbone import Backbone, load_backbone
+from seefit.pipeline import Run, train
+from seefit.settings import make_settings
 from tiny import make_backbone, make_bundle, plant_tiny
 
 PhotoFolder = Callable[..., Path]
+Train = Callable[..., Run]
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +104,17 @@ def warm(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work with the cache of `trained`, which keeps the tiny backbone as `lite0`; return its folder of photographs."""
     monkeypatch.setenv("SEEFIT_CACHE", str(trained.parent / "cache"))
     return trained.parent / "photos"
+
+
+@pytest.fixture
+def train_here(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Return a function that trains with the tiny backbone and leaves out the page, which takes most of the time."""
+    monkeypatch.setattr(pipeline, "build_report", lambda *_, **__: None)
+
+    def run(data: Path | str = warm, out: str = "run", **given: Any) -> Run:
+        return train(make_settings({"data": str(data), **given}), out=tmp_path / out)
+
+    return run
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
