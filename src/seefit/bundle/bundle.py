@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,22 +20,20 @@ from numpy.typing import NDArray
 
 from seefit.bundle import graph
 from seefit.bundle.golden import golden_images
+from seefit.bundle.manifest import FORMAT, MANIFEST, damaged, folder_of, manifest_hash, read_manifest
 from seefit.bundle.runtime import Reference
-from seefit.data.image import DECODER_VERSION, MAX_PIXELS, SHRINK_ABOVE, decode
-from seefit.errors import ArtefactError
-from seefit.files import resource_error, to_json, write_bytes, write_text
+from seefit.data.image import DECODER_VERSION, MAX_PIXELS, SHRINK_ABOVE, Undecodable, decode
+from seefit.errors import ArtefactError, SeefitError
+from seefit.files import resource_error, sha256_file, to_json, write_bytes, write_text
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from seefit.bundle.predict import Prediction
 
-FORMAT = 1
-MANIFEST = "bundle.json"
-MAX_MANIFEST_BYTES = 64 * 2**20
 MAX_MODEL_BYTES = 2**31 - 1  # what a protobuf can hold
+MAX_HEADER_BYTES = 2**16  # of a safetensors file; ours take some hundred
 TOLERANCE = 1e-3  # of a probability, on golden images
-PICKLE_KINDS = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin", ".npy", ".h5", ".keras"}
 DECODER_RULES = (
     "first frame; EXIF orientation applied; 16-bit grey divided by 65535; CMYK, palette, grey and 1-bit to RGB; "
     f"alpha composed on white; over {SHRINK_ABOVE // 10**6} megapixels the mean of whole k x k boxes with the smallest k that suffices"
@@ -90,7 +88,7 @@ def save_bundle(folder: Path, parts: Parts) -> str:
     files = {f"golden/{name}": data for name, data in golden.items()}
     files["model.onnx"] = merged.SerializeToString()
     files["head.safetensors"] = save({"weight": parts.weight, "bias": parts.bias})
-    answers = _answers(Reference(parts.preprocess, network), golden.values())
+    answers = _golden(Reference(parts.preprocess, network), map(decode, golden.values()))
     files["golden.safetensors"] = save({"probabilities": answers})
     for name, data in files.items():
         write_bytes(folder / name, data)
@@ -104,7 +102,8 @@ def save_bundle(folder: Path, parts: Parts) -> str:
         "golden": list(golden),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
     }
-    manifest["hash"] = _hash(manifest)
+    manifest = json.loads(to_json(manifest))  # what will be read back, of which the hash is taken
+    manifest["hash"] = manifest_hash(manifest)
     write_text(folder / MANIFEST, to_json(manifest))
     return str(manifest["hash"])
 
@@ -154,16 +153,17 @@ class Bundle:
         """Ask for the golden images again and compare with the kept answers.
 
         Raises:
-            ArtefactError: A probability differs by more than 0.001; the images are named.
+            ArtefactError: A probability differs by more than 0.001, or a golden image cannot be decoded; the images are named.
         """
         from safetensors.numpy import load_file
 
-        kept = load_file(self.folder / "golden.safetensors")["probabilities"]
         names: list[str] = self.manifest["golden"]
-        found = _answers(self.reference, ((self.folder / "golden" / name).read_bytes() for name in names))
-        off = np.abs(found - kept).max(1)
-        if (off > TOLERANCE).any():
-            wrong = ", ".join(f"{name} by {d:.4f}" for name, d in zip(names, off, strict=True) if d > TOLERANCE)
+        for name in ("golden.safetensors", *(f"golden/{name}" for name in names)):
+            _check_file(self.folder / name, self.manifest["files"][name])
+        kept = load_file(self.folder / "golden.safetensors")["probabilities"]
+        off = np.abs(_golden(self.reference, [_decode_golden(self.folder / "golden" / name) for name in names]) - kept).max(1)
+        wrong = ", ".join(f"{name} by {d:.4f}" for name, d in zip(names, off, strict=True) if not d <= TOLERANCE)  # NaN is wrong, too
+        if wrong:
             raise ArtefactError(
                 "The bundle answers differently here",
                 where=self.folder,
@@ -185,136 +185,120 @@ def load(path: str | Path) -> Bundle:
     Raises:
         ArtefactError: Not a bundle, damaged, of a newer format, or of a kind that can run code.
     """
-    folder = _folder_of(Path(path))
-    manifest = _read_manifest(folder)
-    contents = {name: _read_checked(folder, name, digest) for name, digest in manifest["files"].items() if not name.startswith("golden")}
-    model = _read_model(folder / "model.onnx", contents["model.onnx"])
-    _check_outputs(folder, manifest, model)
-    return Bundle(folder, manifest, model)
+    folder = folder_of(Path(path))
+    manifest = read_manifest(folder)
+    for name, digest in manifest["files"].items():
+        _check_file(folder / name, digest)
+    bundle = _open(folder, manifest, _read_model(folder / "model.onnx"))
+    size, count = _try_out(bundle), len(bundle.classes)
+    _check_tensors(folder / "head.safetensors", {"weight": (count, size), "bias": (count,)})
+    _check_tensors(folder / "golden.safetensors", {"probabilities": (len(manifest["golden"]), count)})
+    return bundle
 
 
-def _folder_of(path: Path) -> Path:
-    if path.is_file():
-        raise _refused(path)
-    for folder in (path, path / "bundle"):
-        if (folder / MANIFEST).is_file():
-            return folder
-    if not path.exists():
-        got = "nothing there"
-    else:
-        got = "an unfinished run" if (path / "config.yaml").is_file() else "a folder without bundle.json"
-    raise ArtefactError(
-        "Cannot load the model", where=path, expected="a run or a bundle", got=got, hint="Name a run that `seefit runs` lists as finished"
-    )
-
-
-def _refused(path: Path) -> ArtefactError:
-    with open(path, "rb") as handle:
-        start = handle.read(8)
-    if path.suffix.lower() in PICKLE_KINDS or start[:2] in {b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}:
-        got = "a file of a kind that can run code when it is loaded (pickle or zip)"
-    else:
-        got = "a single file"
-    return ArtefactError(
-        "Cannot load the model", where=path, expected="the folder of a run or a bundle", got=got, hint="Name the run folder"
-    )
-
-
-def _damaged(where: Path, expected: str, got: str) -> ArtefactError:
-    return ArtefactError("The bundle is damaged", where=where, expected=expected, got=got, hint="Copy the bundle again, or train again")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise _damaged(path, f"at most {MAX_MANIFEST_BYTES:,} bytes", f"{path.stat().st_size:,}")
+def _check_file(path: Path, digest: str) -> None:
     try:
-        manifest = json.loads(path.read_text("utf-8"))
-        number = manifest["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, "JSON with a format number", type(error).__name__) from error
-    if not isinstance(number, int) or number < 1:
-        raise _damaged(path, "a format number of at least 1", repr(number))
-    if number > FORMAT:
-        raise ArtefactError(
-            "The bundle is of a newer format",
-            where=path,
-            expected=f"format {FORMAT} or older",
-            got=f"format {number}, written by seefit {manifest.get('seefit_version', 'unknown')}",
-            hint="Run `pip install --upgrade seefit`",
-        )
-    _check_manifest(path, manifest)
-    return dict(manifest)
-
-
-def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    classes, files = manifest.get("classes"), manifest.get("files")
-    if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(name, str) for name in classes):
-        raise _damaged(path, "a list of at least two class names", repr(classes)[:80])
-    if not isinstance(files, dict) or not {"model.onnx", "head.safetensors"} <= set(files):
-        raise _damaged(path, "the sha256 of model.onnx and head.safetensors", "a manifest without them")
-    outside = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name]
-    if outside:
-        raise _damaged(path, "files inside the bundle", repr(outside[0]))
-    if manifest.get("hash") != _hash({key: value for key, value in manifest.items() if key != "hash"}):
-        raise _damaged(path, "a manifest that matches its own hash", "another content")
-
-
-def _read_checked(folder: Path, name: str, digest: str) -> bytes:
-    path = folder / name
-    try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise _damaged(path, "a file under 2 GiB", f"{path.stat().st_size:,} bytes")
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting
+            raise damaged(path, "a regular file", "something else")
+        found = sha256_file(path)
     except OSError as error:
-        raise _damaged(path, "a readable file", error.strerror or str(error)) from error
-    found = hashlib.sha256(data).hexdigest()
+        raise damaged(path, "a readable file", error.strerror or str(error)) from error
     if found != digest:
-        raise _damaged(path, f"sha256 {digest[:16]}… as the manifest says", f"{found[:16]}…")
-    return data
+        raise damaged(path, f"sha256 {digest[:16]}… as the manifest says", f"{found[:16]}…")
 
 
-def _read_model(path: Path, data: bytes) -> ModelProto:
+def _read_model(path: Path) -> ModelProto:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto, TensorProto
 
+    size = path.stat().st_size
+    if size > MAX_MODEL_BYTES:
+        raise damaged(path, "a file under 2 GiB", f"{size:,} bytes")
     model = ModelProto()
     try:
-        model.ParseFromString(data)
+        model.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise _damaged(path, "an ONNX model", "bytes that are none") from error
-    if any(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data for tensor in model.graph.initializer):
-        raise _damaged(path, "all weights inside the file", "external data")
+        raise damaged(path, "an ONNX model", "bytes that are none") from error
+    if any(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data for tensor in _tensors(model)):
+        raise damaged(path, "all weights inside the file", "external data")
     return model
 
 
-def _check_outputs(folder: Path, manifest: dict[str, Any], model: ModelProto) -> None:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _tensors(message: Any) -> Iterator[Any]:
+    """Yield every tensor in a model, wherever it is: initialisers, attributes, subgraphs, sparse tensors, local functions."""
+    from onnx import TensorProto
 
-    count = len(manifest["classes"])
-    seams = [node for node in model.graph.node if "pixels" in node.output]
-    outputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
-    if len(seams) != 1 or "probabilities" not in outputs or [value.name for value in model.graph.input] != ["image"]:
-        raise _damaged(folder / "model.onnx", "a graph from image over pixels to probabilities", "another graph")
-    if outputs["probabilities"][1].dim_value != count:
-        raise _damaged(folder / "model.onnx", f"{count} outputs, one per class", str(outputs["probabilities"][1].dim_value))
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(part)
+
+
+def _open(folder: Path, manifest: dict[str, Any], model: ModelProto) -> Bundle:
     try:
-        head = load_file(folder / "head.safetensors")
-    except (SafetensorError, ValueError) as error:
-        raise _damaged(folder / "head.safetensors", "a readable safetensors file", str(error)) from error
-    if set(head) != {"weight", "bias"} or len(head["weight"]) != count:
-        raise _damaged(folder / "head.safetensors", f"weight and bias of {count} classes", ", ".join(sorted(head)) or "nothing")
+        return Bundle(folder, manifest, model)
+    except (SeefitError, MemoryError):
+        raise
+    except Exception as error:  # the kinds that ONNX Runtime raises have no base of their own
+        raise _foreign_graph(folder, error) from error
 
 
-def _hash(manifest: dict[str, Any]) -> str:
-    canonical = json.dumps(manifest, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _try_out(bundle: Bundle) -> int:
+    """Ask for one answer, since what a graph says of its outputs need not be true; return the number of features."""
+    reference, count = bundle.reference, len(bundle.classes)
+    try:
+        pixels = reference.pixels(np.zeros((2, 2, 3), np.uint8))
+        probabilities, features = reference.run(pixels[np.newaxis], ["probabilities", "features"])
+        found, size = probabilities.shape, features.shape[1]
+    except MemoryError:
+        raise
+    except Exception as error:  # as in _open
+        raise _foreign_graph(bundle.folder, error) from error
+    if found != (1, count):
+        raise damaged(bundle.folder / "model.onnx", f"{count} outputs, one per class", " x ".join(map(str, found[1:])) or "none")
+    return int(size)
 
 
-def _answers(reference: Reference, images: Iterable[bytes]) -> NDArray[np.float32]:
-    pixels = np.stack([reference.pixels(decode(data)) for data in images])
+def _foreign_graph(folder: Path, error: Exception) -> ArtefactError:
+    return damaged(folder / "model.onnx", "a graph from image over pixels to probabilities", f"another graph ({type(error).__name__})")
+
+
+def _check_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Check names, types and shapes in a safetensors file by its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+    if length > MAX_HEADER_BYTES:
+        raise damaged(path, f"a header of at most {MAX_HEADER_BYTES:,} bytes", f"{length:,}")
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
+            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, "a readable safetensors file", str(error)) from error
+    if found != {name: ("F32", shape) for name, shape in shapes.items()}:
+        raise damaged(path, f"float32 {_shown(shapes)}", _shown(found))
+
+
+def _shown(shapes: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))[:200] or "nothing"
+
+
+def _golden(reference: Reference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Return the answers (N, C) to decoded images."""
+    pixels = np.stack([reference.pixels(image) for image in images])
     return reference.run(pixels, ["probabilities"])[0]
+
+
+def _decode_golden(path: Path) -> NDArray[np.uint8]:
+    try:
+        return decode(path)
+    except Undecodable as error:
+        raise damaged(path, "a golden image", error.reason) from error
 
 
 def _metadata(parts: Parts) -> dict[str, str]:
@@ -343,11 +327,13 @@ def copy_bundle(source: Path, target: Path) -> None:
         ArtefactError: There is something at the target already.
         ResourceError: The disk is full or the place cannot be written to.
     """
-    if target.exists() and any(target.iterdir()):
-        raise ArtefactError(
-            "Cannot save the model", where=target, expected="a new or empty folder", got="a folder with files", hint="Name another folder"
-        )
     try:
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            got = "a folder with files" if target.is_dir() else "a file"
+            raise ArtefactError(
+                "Cannot save the model", where=target, expected="a new or empty folder", got=got, hint="Name another folder"
+            )
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+        write_bytes(target / MANIFEST, (source / MANIFEST).read_bytes())  # last, as when it was first written
     except OSError as error:
         raise resource_error(error, target) from error
