@@ -135,9 +135,13 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
     _check_name(name)
     size = {"img_size": image_size} if image_size and _takes_size(name) else {}
     if weights is None or weights.file is not None:
-        model: torch.nn.Module = timm.create_model(name, pretrained=False, **size)
-        if weights is not None:
-            model.load_state_dict(read_weights(name, weights, model.state_dict()))
+        model: torch.nn.Module = timm.create_model(name, pretrained=False)
+        state = read_weights(name, weights, model.state_dict()) if weights is not None else None
+        if size:  # timm fits what depends on the size, such as the positions of a transformer's patches
+            with _silent():
+                model = timm.create_model(name, pretrained=state is not None, pretrained_cfg_overlay={"state_dict": state}, **size)
+        elif state is not None:
+            model.load_state_dict(state)
         return model.eval()
     try:
         with _silent():
