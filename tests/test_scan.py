@@ -268,6 +268,13 @@ def test_class_names_that_collide_stop(photo_folder: PhotoFolder) -> None:
     assert problems(Dataset("DATA", root, samples, ("Caf\u00e9", "cafe\u0301"))) == [expected]
 
 
+def test_class_names_that_no_model_could_hold_stop(photo_folder: PhotoFolder) -> None:
+    root = photo_folder(1)
+    samples = [Sample(first(root / "defective"), "a", "caf\udce9"), Sample(first(root / "functional"), "b", "tea")]
+    expected = "Class names are no text: DATA. Expected names in UTF-8, got 'caf\\udce9'."
+    assert problems(Dataset("DATA", root, samples, ("caf\udce9", "tea"))) == [expected]
+
+
 def test_three_images_in_each_of_many_classes_are_enough(tmp_path: Path) -> None:
     samples = []
     for i in range(300):

@@ -283,6 +283,10 @@ def _bad_classes(scan: Scan, dataset: Dataset, parts: int) -> list[DataError]:
                 hint=hint,
             )
         )
+    if unwritable := [name for name in dataset.classes if any("\ud800" <= letter <= "\udfff" for letter in name)]:
+        hint = "Rename these classes: neither ONNX nor JSON can hold their names"
+        got = ", ".join(map(ascii, unwritable))
+        problems.append(DataError("Class names are no text", where=source, expected="names in UTF-8", got=got, hint=hint))
     if empty:
         place = "in the training part" if dataset.given_split else "that can be used"
         hint = "Add images to these classes or remove their folders"
