@@ -107,9 +107,14 @@ def warm(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def train_here(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Return a function that trains with the tiny backbone and leaves out the page, which takes most of the time."""
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the report, which takes most of the time of a tiny run."""
     monkeypatch.setattr(pipeline, "build_report", lambda *_, **__: None)
+
+
+@pytest.fixture
+def train_here(warm: Path, tmp_path: Path, no_page: None) -> Train:
+    """Return a function that trains with the tiny backbone and without a page."""
 
     def run(data: Path | str = warm, out: str = "run", **given: Any) -> Run:
         return train(make_settings({"data": str(data), **given}), out=tmp_path / out)

@@ -13,7 +13,7 @@ from tiny import plant_tiny
 
 
 @pytest.fixture
-def small_demo(monkeypatch: pytest.MonkeyPatch, trained: Path, tmp_path: Path) -> None:
+def small_demo(monkeypatch: pytest.MonkeyPatch, no_page: None, trained: Path, tmp_path: Path) -> None:
     """Leave every twentieth photograph of the demo set, and work with the tiny backbone."""
     cells = demo.elpv_table()[::20]
     monkeypatch.setattr(demo, "elpv_table", lambda: cells)

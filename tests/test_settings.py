@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seefit.errors import UsageError
+from seefit.files import write_text
 from seefit.settings import ALIASES, RESOLVED, Settings, make_settings, read_settings, to_yaml
 
 
@@ -103,6 +104,12 @@ def test_any_settings_come_back_from_their_file(
     path = tmp_path_factory.getbasetemp() / "round-trip.yaml"
     path.write_text(to_yaml(chosen, {"engine": "x", "root": "/y"}), "utf-8")
     assert read_settings(path, {}) == chosen
+
+
+@pytest.mark.parametrize("data", ["a\x85b", "\u2028", "猫/ünï", "byte\udcff", "yes", "1e3", "#x: [y]", "a\nb"])
+def test_any_folder_name_comes_back_from_the_file(tmp_path: Path, data: str) -> None:
+    write_text(tmp_path / "config.yaml", to_yaml(make_settings({"data": data}), {"root": data}))
+    assert read_settings(tmp_path / "config.yaml", {}).data == data
 
 
 def test_what_is_given_by_hand_wins_over_the_file(tmp_path: Path) -> None:

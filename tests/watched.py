@@ -1,10 +1,14 @@
-"""Runs a command of seefit in this process, which ends at once when anything in it, Python or native, asks for a socket."""
+"""Runs a command of seefit in this process, which ends at once when anything in it, Python or native, asks for a socket.
+
+Sockets between processes of one machine are let through: the C library asks the name service for the user's name by one.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+import socket
 import struct
 import sys
 
@@ -17,12 +21,14 @@ NO_NEW_PRIVILEGES, SET_SECCOMP, FILTER = 38, 22, 2
 
 
 def forbid_sockets() -> None:
-    """Let the kernel end the process (SIGSYS) when it calls ``socket``: see seccomp(2)."""
+    """Let the kernel end the process (SIGSYS) when it calls ``socket`` for another machine: see seccomp(2)."""
     program = b"".join(
         struct.pack("HBBI", *instruction)
         for instruction in (
             (LOAD, 0, 0, 0),  # the number of the call
-            (JUMP_IF_EQUAL, 0, 1, SOCKET[platform.machine()]),
+            (JUMP_IF_EQUAL, 0, 3, SOCKET[platform.machine()]),
+            (LOAD, 0, 0, 16),  # its first argument
+            (JUMP_IF_EQUAL, 1, 0, socket.AF_UNIX),
             (RETURN, 0, 0, KILL_PROCESS),
             (RETURN, 0, 0, ALLOW),
         )

@@ -88,7 +88,11 @@ def to_yaml(settings: Settings, resolved: dict[str, Any]) -> str:
     import yaml
 
     header = "# Repeat this run with: seefit train --config config.yaml\n"
-    return header + yaml.safe_dump({**settings.model_dump(mode="json"), RESOLVED: resolved}, sort_keys=False, allow_unicode=True)
+    content = {**settings.model_dump(mode="json"), RESOLVED: resolved}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    if yaml.safe_load(text) != content:  # PyYAML writes U+0085 plainly and reads it as a line end
+        text = yaml.safe_dump(content, sort_keys=False)
+    return header + text
 
 
 def _problem(detail: Any) -> SeefitError:
