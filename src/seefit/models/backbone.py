@@ -11,6 +11,8 @@ import difflib
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -102,7 +104,9 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
     _check_name(name)
     _check_weights(name, ask=True)
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
-    return _convert(name, image_size, weights, description.with_suffix(".onnx"))
+    if "torch" not in sys.modules:
+        _convert_apart(name, image_size)
+    return _kept(description) or _convert(name, image_size, weights, description.with_suffix(".onnx"))
 
 
 def check_backbone(name: str, image_size: int | None = None) -> None:
@@ -161,6 +165,8 @@ def tower(backbone: Backbone) -> torch.nn.Module:
 
 def _check_name(name: str) -> None:
     """Raise for a name that timm does not know, with the names of our table and timm's closest."""
+    if any(name == model.timm_name for model in ZOO if "/" not in name):
+        return  # a test holds the table against timm; importing it takes seconds
     import timm
 
     network, _, tag = name.partition(".")
@@ -173,6 +179,8 @@ def _check_name(name: str) -> None:
 
 
 def _check_weights(name: str, *, ask: bool) -> None:
+    if available(name):
+        return
     import timm
 
     if not available(name) and not timm.get_pretrained_cfg(name).has_weights:
@@ -222,6 +230,17 @@ def _kept(description: Path) -> Backbone | None:
         return Backbone(**{**about, "mean": tuple(about["mean"]), "std": tuple(about["std"])}, stages=stages, onnx=network)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _convert_apart(name: str, image_size: int | None) -> None:
+    """Convert in a process of its own, so that what torch holds on to, most of a gigabyte, goes with it.
+
+    Whatever goes wrong there goes wrong again, and is told, where the caller converts what it did not find.
+    """
+    code = "import sys, torch; from seefit.models.backbone import load_backbone; load_backbone(sys.argv[1], int(sys.argv[2]) or None)"
+    command = [sys.executable, "-c", code, name, str(image_size or 0)]
+    with contextlib.suppress(OSError):
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _convert(name: str, image_size: int | None, weights: Weights, target: Path) -> Backbone:
