@@ -30,6 +30,7 @@ def put_random_weights(name: str, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
+    folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     state = timm.create_model(name, pretrained=False).state_dict()
     save_file({key: tensor.contiguous().clone() for key, tensor in state.items()}, folder / f"{name}.safetensors")
@@ -110,6 +111,13 @@ def test_a_kept_backbone_needs_neither_torch_nor_timm(lite0: Path) -> None:
     assert done.stderr == ""
 
 
+def test_nothing_of_this_machine_is_in_the_file(lite0: Path, vit: Backbone) -> None:
+    for file in (*(lite0 / "backbones").glob("*.onnx"), vit.onnx):
+        data = file.read_bytes()
+        for trace in (b"site-packages", b"backbone.py", b"seefit", str(Path(module.__file__).parent).encode()):
+            assert trace not in data
+
+
 def test_a_transformer_gives_the_maps_of_its_patches_and_its_token(vit: Backbone) -> None:
     assert vit.image_size == 48
     assert vit.stages == (*(Stage(f"blocks.{i}", 64, 3) for i in range(6)), Stage("pooled", 64, 0))
@@ -160,6 +168,11 @@ def test_networks_of_other_kinds(name: str, stages: list[tuple[str, int, int]], 
     assert backbone.stages == tuple(Stage(*stage) for stage in stages)
     monkeypatch.setenv("SEEFIT_WEIGHTS", str(tmp_path))
     agree(backbone, tower(backbone))
+
+
+@pytest.mark.slow
+def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
+    assert convert("test_resnet", 64, tmp_path / "a").sha256 == convert("test_resnet", 64, tmp_path / "b").sha256
 
 
 def damage_network(backbone: Backbone) -> None:
@@ -234,7 +247,7 @@ def test_an_unknown_set_of_weights_gets_those_that_there_are() -> None:
 
 def test_an_unknown_name_comes_before_missing_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UsageError, match="Unknown backbone: resnet51"):
+    with pytest.raises(UsageError, match=r"Unknown backbone: resnet51"):
         load_backbone("resnet51")
     with pytest.raises(ResourceError, match="No pretrained weights: resnet10t"):
         load_backbone("resnet10t")

@@ -206,6 +206,16 @@ def test_pillows_own_limit_is_neither_used_nor_changed(photo: Pixels, monkeypatc
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
+def test_a_line_of_pixels_has_an_end() -> None:
+    def png(width: int, height: int) -> bytes:
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b"")
+
+    assert reason(png(65_536, 1)) == "65536x1 pixels, over the limit of 65535 a side"
+    assert reason(png(1, 70_000)) == "1x70000 pixels, over the limit of 65535 a side"
+    assert "side" not in reason(png(65_535, 1))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_over_16_megapixels_whole_boxes_are_averaged(monkeypatch: pytest.MonkeyPatch, photo: Pixels, kind: str) -> None:
     monkeypatch.setattr(image_module, "SHRINK_ABOVE", 1_000)  # 5,400 pixels: the smallest factor that suffices is 3

@@ -36,7 +36,12 @@ _BOX = {  # the side of the box on each axis, in source pixels
 
 _COLOUR = {  # what is taken away: the mean colour, where the image is
     False: "colour = Identity(mean)",
-    True: "cover_row = Reshape(cover_w, rest)\n cover = Mul(cover_h, cover_row)\n colour = Mul(cover, mean)",
+    True: """
+      full_h = Pad(cover_h, missing_h)
+      full_w = Pad(cover_w, missing_w)
+      cover_row = Reshape(full_w, rest)
+      cover = Mul(full_h, cover_row)
+      colour = Mul(cover, mean)""",
 }
 
 
@@ -55,6 +60,7 @@ def preprocess_model(size: int, mean: Sequence[float], std: Sequence[float], fit
     """
     import onnx
 
+    padded = fit == "pad"
     text = f"""
     <ir_version: {IR_VERSION}, opset_import: ["" : {opset}]>
     preprocess (uint8[1, H, W, 3] image) => (float[1, 3, {size}, {size}] pixels) {{
@@ -75,29 +81,27 @@ def preprocess_model(size: int, mean: Sequence[float], std: Sequence[float], fit
       height = Squeeze(shape_h)
       width = Squeeze(shape_w)
       {_BOX[fit]}
-      {_band("h", "height")}
-      {_band("w", "width")}
+      {_band("h", "height", padded)}
+      {_band("w", "width", padded)}
       plain = Squeeze(image, first)
       rows_shape = Concat<axis = 0>(shape_h, rest)
       rows = Reshape(plain, rows_shape)
       taken_h = Gather<axis = 0>(rows, index_h)
       float_h = Cast<to = 1>(taken_h)
       summed_h = MatMul(weight_h, float_h)
-      lines_shape = Constant<value = int64[2] {{{size}, -1}}>()
-      lines = Reshape(summed_h, lines_shape)
-      turned = Transpose<perm = [1, 0]>(lines)
+      {_lines("h", size, padded)}
+      turned = Transpose<perm = [1, 0]>(lines_h)
       columns_shape = Constant<value = int64[2] {{-1, {size * 3}}}>()
       columns = Reshape(turned, columns_shape)
       taken_w = Gather<axis = 0>(columns, index_w)
       summed_w = MatMul(weight_w, taken_w)
-      small_shape = Constant<value = int64[2] {{{size}, {size * 3}}}>()
-      small = Reshape(summed_w, small_shape)
-      upright = Transpose<perm = [1, 0]>(small)
+      {_lines("w", size, padded)}
+      upright = Transpose<perm = [1, 0]>(lines_w)
       planes_shape = Constant<value = int64[4] {{1, 3, {size}, {size}}}>()
       planes = Reshape(upright, planes_shape)
       mean = Constant<value = float[3, 1, 1] {{{_floats(255 * m for m in mean)}}}>()
       std = Constant<value = float[3, 1, 1] {{{_floats(255 * s for s in std)}}}>()
-      {_COLOUR[fit == "pad"]}
+      {_COLOUR[padded]}
       centred = Sub(planes, colour)
       pixels = Div(centred, std)
     }}"""
@@ -112,14 +116,16 @@ def _named_apart(preprocess: ModelProto) -> ModelProto:
     return preprocess
 
 
-def _band(axis: str, length: str) -> str:
+def _band(axis: str, length: str, padded: bool) -> str:
     """Return the nodes that compute, for one axis, which source pixels each output pixel takes and with what weights.
 
     Output pixel i has its centre at c = (i + 1/2) s in the box, s = box / S, and takes source pixel k with
     weight max(0, 1 - |k + 1/2 - c| / max(s, 1)), normalised over the box. Pixels of the box outside the
-    image (``pad``) weigh nothing; ``cover`` is the share that is inside.
+    image (``pad``) weigh nothing; ``cover`` is the share that is inside. Output pixels that see nothing of the
+    image are left out here and come back as zeros in `_lines`, so that a panorama costs no more than a square.
     """
     a = axis
+    steps = f"step_{a} = Range(from_{a}, to_{a}, one)" if padded else f"step_{a} = Range(zero, steps, one)"
     return f"""
       box_d_{a} = Cast<to = 11>(box_{a})
       spare_{a} = Sub({length}, box_{a})
@@ -128,7 +134,8 @@ def _band(axis: str, length: str) -> str:
       length_d_{a} = Cast<to = 11>({length})
       scale_{a} = Div(box_d_{a}, size_d)
       reach_{a} = Max(scale_{a}, one_d)
-      step_{a} = Range(zero, steps, one)
+      {_seen(a) if padded else ""}
+      {steps}
       step_d_{a} = Cast<to = 11>(step_{a})
       middle_{a} = Add(step_d_{a}, half_d)
       centre_row_{a} = Mul(middle_{a}, scale_{a})
@@ -169,6 +176,36 @@ def _band(axis: str, length: str) -> str:
       low_{a} = Max(position_{a}, zero_d)
       clipped_{a} = Min(low_{a}, last_{a})
       index_{a} = Cast<to = 7>(clipped_{a})"""
+
+
+def _seen(axis: str) -> str:
+    """Return the nodes that compute which output pixels see something of a padded image: ``from`` up to, without, ``to``."""
+    a = axis
+    return f"""
+      edge_{a} = Neg(begin_d_{a})
+      far_edge_{a} = Add(edge_{a}, length_d_{a})
+      near_{a} = Sub(edge_{a}, reach_{a})
+      far_{a} = Add(far_edge_{a}, reach_{a})
+      near_step_{a} = Div(near_{a}, scale_{a})
+      far_step_{a} = Div(far_{a}, scale_{a})
+      near_whole_{a} = Floor(near_step_{a})
+      far_whole_{a} = Ceil(far_step_{a})
+      near_cut_{a} = Max(near_whole_{a}, zero_d)
+      far_cut_{a} = Min(far_whole_{a}, size_d)
+      from_{a} = Cast<to = 7>(near_cut_{a})
+      to_{a} = Cast<to = 7>(far_cut_{a})
+      after_to_{a} = Sub(steps, to_{a})
+      before_row_{a} = Unsqueeze(from_{a}, first)
+      after_row_{a} = Unsqueeze(after_to_{a}, first)
+      missing_{a} = Concat<axis = 0>(before_row_{a}, first, after_row_{a}, first)"""
+
+
+def _lines(axis: str, size: int, padded: bool) -> str:
+    """Return the nodes that make one line per output pixel of what was summed, zeros for those that see nothing."""
+    a = axis
+    if padded:
+        return f"seen_lines_{a} = Squeeze(summed_{a}, second)\n lines_{a} = Pad(seen_lines_{a}, missing_{a})"
+    return f"lines_shape_{a} = Constant<value = int64[2] {{{size}, -1}}>()\n lines_{a} = Reshape(summed_{a}, lines_shape_{a})"
 
 
 def _floats(values: Any) -> str:
@@ -286,8 +323,7 @@ def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
     graph = model.graph
     cut = next(i for i, node in enumerate(graph.node) if "pixels" in node.output) + 1
     batch = next(value for value in graph.value_info if value.name == "pixels")
-    single = ValueInfoProto()
-    single.CopyFrom(batch)
+    single = ValueInfoProto(name="pixels", type=batch.type)
     single.type.tensor_type.shape.dim[0].dim_value = 1  # preprocess takes one image, network a batch
     return (
         _part(model, "preprocess", graph.node[:cut], graph.input, [single]),
@@ -358,7 +394,8 @@ def choose_fit(sizes: NDArray[np.int64]) -> tuple[Fit, str]:
         return "squash", "the images lie between 3:4 and 4:3"
     if high / low <= 1.1 and long_side <= 2:
         return "squash", f"the images all have one shape, about {_as_ratio(float(np.median(ratio)))}"
-    return "pad", f"the images have different shapes, up to {long_side:.1f}:1"
+    shapes = "all have one long shape, about" if high / low <= 1.1 else "have different shapes, up to"
+    return "pad", f"the images {shapes} {long_side:.1f}:1"
 
 
 def _as_ratio(ratio: float) -> str:

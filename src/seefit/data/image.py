@@ -35,6 +35,7 @@ DECODER_VERSION = 1
 MAX_PIXELS = 10**8
 SHRINK_ABOVE = 16_000_000
 HUGE_ABOVE = 40_000_000
+MAX_SIDE = 65_535  # what a JPEG can have; a longer line of pixels would take the resize gigabytes
 MAX_FILE_BYTES = 2**30
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
@@ -258,6 +259,8 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         size, limit = (f"{n / 1e6:,.3g}" if n < 1e9 else f"{n / 1e6:,.0f}" for n in (width * height, max_pixels))
         raise Undecodable(f"{width}x{height} = {size} megapixels, over the limit of {limit} megapixels (--max-pixels)")
+    if max(width, height) > MAX_SIDE:
+        raise Undecodable(f"{width}x{height} pixels, over the limit of {MAX_SIDE} a side")
 
 
 def _check_png(data: bytes) -> None:

@@ -30,7 +30,7 @@ from seefit.models.zoo import ZOO, resolve
 if TYPE_CHECKING:
     import torch
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,18 @@ def _export(module: torch.nn.Module, probe: torch.Tensor, inputs: list[str], out
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param == free:
                 dim.dim_param = "N"
+    _strip(proto)
     onnx.save(proto, path)
+
+
+def _strip(message: Any) -> None:
+    """Remove the exporter's notes: paths of this machine have no place in a bundle, and the same network gives the same bytes."""
+    for field, value in message.ListFields():
+        if field.name in {"metadata_props", "doc_string"}:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _strip(part)
 
 
 @contextlib.contextmanager
