@@ -121,11 +121,10 @@ def _band(axis: str, length: str, padded: bool) -> str:
 
     Output pixel i has its centre at c = (i + 1/2) s in the box, s = box / S, and takes source pixel k with
     weight max(0, 1 - |k + 1/2 - c| / max(s, 1)), normalised over the box. Pixels of the box outside the
-    image (``pad``) weigh nothing; ``cover`` is the share that is inside. Output pixels that see nothing of the
-    image are left out here and come back as zeros in `_lines`, so that a panorama costs no more than a square.
+    image (``pad``) weigh nothing; ``cover`` is the share that is inside. Output pixels that see nothing of the image
+    are left out, and `_lines` brings them back as zeros: a panorama costs no more than a square.
     """
-    a = axis
-    steps = f"step_{a} = Range(from_{a}, to_{a}, one)" if padded else f"step_{a} = Range(zero, steps, one)"
+    a, span = axis, f"from_{axis}, to_{axis}" if padded else "zero, steps"
     return f"""
       box_d_{a} = Cast<to = 11>(box_{a})
       spare_{a} = Sub({length}, box_{a})
@@ -135,7 +134,7 @@ def _band(axis: str, length: str, padded: bool) -> str:
       scale_{a} = Div(box_d_{a}, size_d)
       reach_{a} = Max(scale_{a}, one_d)
       {_seen(a) if padded else ""}
-      {steps}
+      step_{a} = Range({span}, one)
       step_d_{a} = Cast<to = 11>(step_{a})
       middle_{a} = Add(step_d_{a}, half_d)
       centre_row_{a} = Mul(middle_{a}, scale_{a})
