@@ -377,9 +377,9 @@ def graph_hash(*models: ModelProto) -> str:
 def choose_fit(sizes: NDArray[np.int64]) -> tuple[Fit, str]:
     """Choose the box from the shapes of the training images, and say why.
 
-    Nearly square images are cropped (nothing of note is lost). Images within 3:4 to 4:3, the distortion that
-    ImageNet training itself applies (the default ratio of a random resized crop), and images that all have one shape up to
-    2:1 are squashed: nothing is lost and all are distorted alike. Anything else is padded.
+    Nearly square images are cropped (nothing of note is lost). Images within 3:4 to 4:3, the distortion that ImageNet training
+    itself applies (the default ratio of a random resized crop), and images that all have one shape up to 2:1 are squashed:
+    nothing is lost and all are distorted alike. Anything else is padded.
 
     Args:
         sizes: (N, 2) width and height in pixels.
