@@ -201,10 +201,9 @@ def _seen(axis: str) -> str:
 
 def _lines(axis: str, size: int, padded: bool) -> str:
     """Return the nodes that make one line per output pixel of what was summed, zeros for those that see nothing."""
-    a = axis
     if padded:
-        return f"seen_lines_{a} = Squeeze(summed_{a}, second)\n lines_{a} = Pad(seen_lines_{a}, missing_{a})"
-    return f"lines_shape_{a} = Constant<value = int64[2] {{{size}, -1}}>()\n lines_{a} = Reshape(summed_{a}, lines_shape_{a})"
+        return f"seen_lines_{axis} = Squeeze(summed_{axis}, second)\n lines_{axis} = Pad(seen_lines_{axis}, missing_{axis})"
+    return f"lines_shape_{axis} = Constant<value = int64[2] {{{size}, -1}}>()\n lines_{axis} = Reshape(summed_{axis}, lines_shape_{axis})"
 
 
 def _floats(values: Any) -> str:
