@@ -50,12 +50,12 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     return convert(VIT, 48, tmp_path_factory.mktemp("vit"))
 
 
-def agree(backbone: Backbone, model: torch.nn.Module) -> dict[str, Any]:
-    """Compare every output with torch's, for batches of one and of three; return torch's by name."""
+def agree(backbone: Backbone, model: torch.nn.Module, counts: tuple[int, ...] = (1, 3)) -> dict[str, Any]:
+    """Compare every output with torch's, for batches of several sizes; return torch's by name."""
     import torch
 
     session = open_session(backbone.onnx.read_bytes(), intra_threads=1)
-    for count in (1, 3):
+    for count in counts:
         pixels = np.random.default_rng(count).normal(size=(count, 3, backbone.image_size, backbone.image_size)).astype(np.float32)
         found = session.run(None, {"pixels": pixels})
         with torch.inference_mode():
@@ -93,8 +93,8 @@ def test_lite0_answers_as_torch_does(lite0: Path, monkeypatch: pytest.MonkeyPatc
     import torch
 
     monkeypatch.setenv("SEEFIT_CACHE", str(lite0))
-    outputs = agree(load_backbone("lite0"), tower(load_backbone("lite0")))
-    model: Any = create("tf_efficientnet_lite0", find_weights("tf_efficientnet_lite0"))
+    whole: Any = tower(load_backbone("lite0"))
+    outputs, model = agree(load_backbone("lite0"), whole, counts=(2,)), whole.model
     with torch.inference_mode():
         last = model.forward_features(torch.from_numpy(outputs["pixels"]))
         np.testing.assert_allclose(outputs["final"], last, rtol=0, atol=1e-4)
