@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit import __version__
 from seefit.bundle.bundle import Parts
 from seefit.bundle.graph import Fit, choose_fit
 from seefit.console import QUIET, Console
@@ -149,7 +148,7 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
     extractor, head = fitted.extractor, fitted.head
     backbone = extractor.backbone
     about = {
-        "seefit_version": __version__,
+        "seefit_version": version("seefit"),
         "backbone": backbone.name,
         "weights": backbone.weights,
         "image_size": backbone.image_size,
@@ -167,8 +166,8 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
 
 def versions() -> dict[str, str]:
     """Return the versions of seefit, Python and the libraries that figures can depend on."""
-    found = {"seefit": __version__, "python": platform.python_version()}
-    for name in ("torch", "timm", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "scikit-learn", "pillow"):
+    found = {"python": platform.python_version()}
+    for name in ("seefit", "torch", "timm", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "scikit-learn", "pillow"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

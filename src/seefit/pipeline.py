@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seefit import __version__
 from seefit.bundle.bundle import Bundle, load, save_bundle
 from seefit.console import QUIET, Console, one_line
 from seefit.data.dataset import SPLITS, Dataset, Sample
@@ -254,7 +254,7 @@ def _resolved(dataset: Dataset, fitted: Fitted) -> dict[str, Any]:
         "strength": head.strength,
         "temperature": fitted.temperature,
         "threads": threads(),
-        "seefit": __version__,
+        "seefit": version("seefit"),
     }
 
 
@@ -307,4 +307,6 @@ def peak_memory_mb() -> float:
 
 
 def _environment_line() -> str:
-    return f"seefit {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()} · {threads()} threads"
+    return (
+        f"seefit {version('seefit')} · Python {platform.python_version()} · {platform.system()} {platform.machine()} · {threads()} threads"
+    )
