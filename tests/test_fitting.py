@@ -143,7 +143,7 @@ def test_the_box_is_chosen_from_the_shapes_unless_it_is_given(settings: Settings
     wide = np.full((10, 2), [300, 100], np.int64)
     heard = Listener()
     assert open_extractor(settings, wide, console=heard).fit == "pad"
-    assert heard.said[0] == "Pictures: padded to a square, since the images have different shapes, up to 3.0:1 (--fit)"
+    assert heard.said[0] == "Pictures: padded to a square, since the images all have one long shape, about 3.0:1 (--fit)"
     assert heard.said[1].startswith("Model: tf_efficientnet_lite0 at 32 px, frozen: 24 features per image, computed once by ")
     given = make_settings({"data": "pictures", "device": "cpu", "fit": "crop"})
     assert open_extractor(given, wide).fit == "crop"
