@@ -2,7 +2,7 @@
 
 files → dataset → scan → split → graph → features → head → bundle → evaluation → report
 
-The labels of the test part never come here: `evaluate_part` alone reads them from ``split.csv``, after the
+After the split nothing here looks at the labels of the test part: `evaluate_part` alone reads them from ``split.csv``, after the
 bundle's hash is fixed.
 """
 

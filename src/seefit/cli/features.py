@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seefit.bundle.graph import choose_fit
 from seefit.console import Console
 from seefit.data.scan import check_usable, scan
 from seefit.data.sources import read_dataset
 from seefit.errors import ResourceError, UsageError
 from seefit.files import atomic_path, to_json
-from seefit.models.backbone import load_backbone
+from seefit.fitting import open_extractor
 from seefit.settings import make_settings
-from seefit.training.features import FeatureExtractor, choose_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,11 +45,7 @@ def features(given: dict[str, Any], *, out: Path, json_output: bool, console: Co
     dataset = read_dataset(settings.data, labels=settings.labels, root=settings.root, console=console)
     seen = scan(dataset, max_pixels=settings.max_pixels, console=console)
     check_usable(seen, dataset, parts=1, max_skipped=settings.max_skipped, allow_leak=True)
-    backbone = load_backbone(settings.backbone, settings.image_size, console=console)
-    fit = choose_fit(seen.sizes)[0] if settings.fit == "auto" else settings.fit
-    extractor = FeatureExtractor(
-        backbone, choose_parts(backbone, settings.features), fit, device=settings.device, max_pixels=settings.max_pixels
-    )
+    extractor = open_extractor(settings, seen.sizes, console=console)
     matrix = extractor.extract(seen.samples, seen.sha256, console=console)
     with atomic_path(out) as temporary:
         _write_npz(temporary, seen, matrix) if out.suffix == ".npz" else _write_parquet(temporary, seen, matrix)
