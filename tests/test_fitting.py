@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from PIL import Image
 from seefit.bundle.bundle import load, save_bundle
 from seefit.data.dataset import Sample
 from seefit.evaluation.calibrate import fit_temperature, softmax
-from seefit.fitting import Fitted, Part, bundle_parts, fit_probe, open_extractor
+from seefit.fitting import Fitted, Part, _differs, _engine_difference, bundle_parts, fit_probe, open_extractor
 from seefit.settings import Settings, make_settings
 from seefit.training.features import FeatureExtractor
-from seefit.training.head import fit_head
+from seefit.training.head import Head, fit_head
 from test_cache import Listener, digest
 from tiny import plant_tiny
 
@@ -92,6 +93,26 @@ def test_an_engine_within_the_tolerance_stays(settings: Settings, train: Part) -
     assert 0 < fitted.engine_difference["mean_difference"] < 0.001
     assert fitted.engine_difference["same_label"] == 1
     assert heard.warned == []
+
+
+@pytest.mark.parametrize(("wrong", "images", "differs"), [(3, 200, False), (5, 800, False), (17, 800, True)])
+def test_an_engine_that_fails_the_first_look_gets_a_second_at_more_images(wrong: int, images: int, differs: bool) -> None:
+    samples = [Sample(Path(str(i)), str(i), CLASSES[0]) for i in range(800)]
+    part = Part(samples, [sample.name for sample in samples], np.arange(800))
+    flipped = {sample.name for sample in part.spread(200)[0][:wrong]}
+
+    class Kept:
+        """Features that the fast engine has wrong for a few images of the first look."""
+
+        engine, reference = "fast", "exact"
+
+        def extract(self, samples: Sequence[Sample], sha256: Sequence[str], *, exact: bool, **_: object) -> NDArray[np.float32]:
+            return np.array([[-1.0 if sample.name in flipped and not exact else 1.0] for sample in samples], np.float32)
+
+    head = Head(np.array([[1], [-1]], np.float32), np.zeros(2, np.float32), "logistic", 1.0)
+    found = _engine_difference(cast(FeatureExtractor, Kept()), head, part, Listener())
+    assert found is not None
+    assert (found["images"], _differs(found)) == (images, differs)
 
 
 def test_the_reference_need_not_be_compared_with_itself(settings: Settings, train: Part) -> None:

@@ -66,7 +66,7 @@ def test_a_million_images_are_not_taken_far_ahead(bundle: Bundle, photos: list[P
     assert taken == 0
     for done in range(1, 40):
         assert next(predictions).sample.name == str(done)
-        assert taken <= done + BATCH + threads() * (AHEAD + 1)
+        assert taken <= done + BATCH * (1 + threads() * (AHEAD + 1))
     predictions.close()  # type: ignore[attr-defined]
 
 

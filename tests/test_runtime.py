@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from seefit.bundle import runtime
 from seefit.bundle.bundle import load
@@ -156,12 +157,24 @@ def test_memory_is_given_back_after_a_large_image_and_the_session_goes_on(tiny_b
     assert memory_mb() - start > 60
 
 
-def test_the_number_of_threads_is_that_of_the_environment(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_run_beside_each_other_on_as_many_threads_as_the_environment_says(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = load(tiny_bundle).reference
+    batch = np.stack([reference.pixels(PICTURE)] * reference.batch)
     for count in (1, 3):
         monkeypatch.setenv("SEEFIT_THREADS", str(count))
-        reference = load(tiny_bundle).reference
-        assert reference._network.get_session_options().intra_op_num_threads == count
-        assert reference._preprocess.get_session_options().intra_op_num_threads == 1
+        together = threading.Barrier(count, timeout=10)
+
+        def run(
+            pixels: NDArray[np.float32], outputs: Sequence[str], *, together: threading.Barrier = together
+        ) -> list[NDArray[np.float32]]:
+            together.wait()  # breaks unless so many run at once
+            return [pixels]
+
+        monkeypatch.setattr(reference, "run", run)
+        assert len(list(reference.forward([batch] * (2 * count)))) == 2 * count
+        assert reference._network.get_session_options().intra_op_num_threads == 1
 
 
 def test_the_number_of_threads_does_not_change_the_answer(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,20 +60,25 @@ def predict(bundle: Bundle, samples: Iterable[Sample], *, max_pixels: int = MAX_
     """
     reference, nothing = bundle.reference, np.zeros(len(bundle.classes), np.float32)
 
-    def pixels(sample: Sample) -> tuple[Sample, NDArray[np.float32] | Undecodable | Unreadable]:
+    def pixels(sample: Sample) -> NDArray[np.float32] | Undecodable | Unreadable:
         try:
-            return sample, reference.pixels(decode(sample.path, max_pixels=max_pixels))
+            return reference.pixels(decode(sample.path, max_pixels=max_pixels))
         except (Undecodable, Unreadable) as error:
-            return sample, error
+            return error
 
-    for batch in in_batches(ordered_map(pixels, samples, workers=threads()), BATCH):
-        good = [item for _, item in batch if isinstance(item, np.ndarray)]
+    def answer(batch: list[Sample]) -> list[Prediction]:
+        items = [pixels(sample) for sample in batch]
+        good = [item for item in items if isinstance(item, np.ndarray)]
         answers = iter(reference.run(np.stack(good), ["probabilities"])[0] if good else ())
-        for sample, item in batch:
-            if isinstance(item, np.ndarray):
-                yield Prediction(sample, bundle.classes, next(answers))
-            else:
-                yield Prediction(sample, bundle.classes, nothing, item)
+        return [
+            Prediction(sample, bundle.classes, next(answers))
+            if isinstance(item, np.ndarray)
+            else Prediction(sample, bundle.classes, nothing, item)
+            for sample, item in zip(batch, items, strict=True)
+        ]
+
+    for predictions in ordered_map(answer, in_batches(samples, BATCH), workers=threads()):
+        yield from predictions
 
 
 def columns(classes: Sequence[str]) -> list[str]:

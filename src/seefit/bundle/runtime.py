@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-BATCH = 16  # images; beyond it the activations leave the processor's cache and each image gets slower
+BATCH = 2  # images that one thread computes at once: their activations stay in its cache (docs/LOG.md)
 LARGE = 3 * 2**20  # numbers in an image; above it the session's memory is given back after the run
 AHEAD = 4  # decoded images that wait per worker; bounds the memory
 
@@ -87,8 +87,9 @@ class Reference:
     batch = BATCH
 
     def __init__(self, preprocess: ModelProto, network: ModelProto) -> None:
-        self._preprocess = open_session(preprocess, intra_threads=1)  # images run beside each other instead
-        self._network = open_session(network, intra_threads=threads())
+        # one thread a run, and runs beside each other: faster than several threads that share one run
+        self._preprocess = open_session(preprocess, intra_threads=1)
+        self._network = open_session(network, intra_threads=1)
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Preprocess one image.
@@ -108,9 +109,8 @@ class Reference:
         return _run(self._network, list(outputs), {"pixels": pixels})
 
     def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yield the features of each batch, in order."""
-        for batch in batches:
-            yield self.run(batch, ["features"])[0]
+        """Yield the features of each batch, in order; one batch per thread is under way."""
+        yield from ordered_map(lambda batch: self.run(batch, ["features"])[0], batches, workers=threads(), ahead=1)
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int = AHEAD) -> Iterator[R]:
