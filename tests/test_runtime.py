@@ -188,8 +188,9 @@ def test_the_number_of_threads_does_not_change_the_answer(tiny_bundle: Path, mon
 
 def test_a_bad_number_of_threads_is_no_fault_of_the_bundle(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEFIT_THREADS", "²")  # a digit, but no number
+    reference = load(tiny_bundle).reference
     with pytest.raises(UsageError) as caught:
-        load(tiny_bundle)
+        list(reference.forward([np.zeros((1, 3, 8, 8), np.float32)]))
     assert caught.value.message == "Bad environment variable: SEEFIT_THREADS. Expected a whole number of at least 1, got '²'."
 
 
