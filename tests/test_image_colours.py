@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from encoded import Pixels, colour_photo, encode, reason
-from seefit.data.image import decode, decode_with_info
+from seefit.data.image import Undecodable, decode, decode_with_info
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,43 @@ def test_16_bit_tiff_with_white_as_zero_is_turned_round() -> None:
 
 def test_float_images_are_refused_with_the_reason() -> None:
     assert reason(encode(Image.new("F", (4, 4), 0.5), "TIFF")) == "float image: its range is not defined"
+
+
+def retagged(tiff: bytes, tag: int, value: int) -> bytes:
+    """Change a number in the directory of a little-endian TIFF."""
+    start = int.from_bytes(tiff[4:8], "little") + 2
+    entry = next(at for at in range(start, len(tiff), 12) if int.from_bytes(tiff[at : at + 2], "little") == tag)
+    return tiff[: entry + 8] + value.to_bytes(4, "little") + tiff[entry + 12 :]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "trait"),
+    [
+        (258, 64, "bit depth or channels"),
+        (262, 32_803, "bit depth or channels"),  # the mosaic of a camera's sensor
+        (277, 9, "number of channels"),
+        (259, 34_712, "compression 34712"),  # JPEG 2000
+    ],
+)
+def test_a_sound_tiff_of_a_kind_that_pillow_lacks_is_not_called_corrupt(tag: int, value: int, trait: str) -> None:
+    sound = encode(Image.new("RGB" if tag == 277 else "L", (4, 4)), "TIFF")
+    assert not decode(sound).any()
+    with pytest.raises(Undecodable) as caught:
+        decode(retagged(sound, tag, value))
+    assert caught.value.reason == f"TIFF of a kind that is not supported: {trait}"
+    assert caught.value.hint == "Save it as PNG or JPEG, or remove it."
+
+
+def test_a_palette_that_is_missing_is_damage_and_no_kind_of_its_own() -> None:
+    palette = encode(Image.new("P", (4, 4)), "TIFF")
+    at = palette.index((320).to_bytes(2, "little"))
+    assert reason(palette[:at] + b"\x41\x01" + palette[at + 2 :]) == "corrupt TIFF"
+
+
+def test_a_jpeg_of_12_bits_is_not_called_corrupt(photo: Pixels) -> None:
+    data = encode(photo, "JPEG")
+    depth = data.index(b"\xff\xc0") + 4  # ITU-T T.81, B.2.2
+    assert reason(data[:depth] + b"\x0c" + data[depth + 1 :]) == "JPEG of a kind that is not supported: bit depth or channels"
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -20,7 +20,8 @@ from seefit.data.image import DECODER_VERSION, MAX_PIXELS, Undecodable, Unreadab
 from seefit.environment import cache_folder, threads
 from seefit.store import Store
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
+GONE = "the file is gone or changed, and nothing is kept of what it was"
 _BATCH = 16  # images per task: small enough for an even load, large enough that handing over costs nothing
 _KEEP_EVERY = 1024  # new findings per write to the cache, which waits for the disk each time
 
@@ -36,6 +37,7 @@ class Finding:
         unreadable: Whether the system refused to read it, which says nothing of the image.
         format: As in `seefit.data.image.Decoded`, like ``mode``, ``width`` and ``height``.
         fingerprint: As in `seefit.data.duplicates.fingerprint`.
+        recalled: Whether the file itself is gone or changed, and the cache told this of the content it had.
     """
 
     sha256: str
@@ -47,17 +49,22 @@ class Finding:
     width: int = 0
     height: int = 0
     fingerprint: bytes = b""
+    recalled: bool = False
 
 
 _Batch = list[tuple[Finding, bool]]
 
 
-def find(samples: Sequence[Sample], *, max_pixels: int = MAX_PIXELS, console: Console = QUIET) -> tuple[list[Finding], int]:
+def find(
+    samples: Sequence[Sample], *, max_pixels: int = MAX_PIXELS, known: Mapping[Sample, str] | None = None, console: Console = QUIET
+) -> tuple[list[Finding], int]:
     """Read and decode every file fully, or take from the cache what is known of its content.
 
     Args:
         samples: The files to look at.
         max_pixels: Images with more pixels are not decoded.
+        known: The sha256 of what some files are known to hold: where such a file is gone or holds something else, what the cache knows
+            of that content takes its place.
         console: Where the bar is shown.
 
     Returns:
@@ -73,7 +80,7 @@ def find(samples: Sequence[Sample], *, max_pixels: int = MAX_PIXELS, console: Co
         store.describe(shelf, {"scan": SCAN_VERSION, "decoder": DECODER_VERSION, "max_pixels": max_pixels, "pillow": PIL.__version__})
         store.get(shelf, [])  # opens the shelf before threads read from it
         try:
-            for batch in _in_order(partial(_look_at, store, shelf, max_pixels), samples):
+            for batch in _in_order(partial(_look_at, store, shelf, max_pixels, known or {}), samples):
                 findings.extend(found for found, _ in batch)
                 fresh.extend((bytes.fromhex(found.sha256), _pack(found)) for found, is_new in batch if is_new)
                 if len(fresh) >= _KEEP_EVERY:
@@ -101,9 +108,16 @@ def _in_order(look: Callable[[Sequence[Sample]], _Batch], samples: Sequence[Samp
                 future.cancel()
 
 
-def _look_at(store: Store, shelf: str, max_pixels: int, samples: Sequence[Sample]) -> _Batch:
+def _look_at(store: Store, shelf: str, max_pixels: int, known: Mapping[Sample, str], samples: Sequence[Sample]) -> _Batch:
     """Return what each file is, and whether that is new to the cache."""
-    return [_look_at_one(store, shelf, max_pixels, sample) for sample in samples]
+    batch: _Batch = []
+    for sample in samples:
+        found, is_new = _look_at_one(store, shelf, max_pixels, sample)
+        expected = known.get(sample)
+        if expected is not None and expected != found.sha256:
+            found, is_new = _recall(store, shelf, expected, found), False
+        batch.append((found, is_new))
+    return batch
 
 
 def _look_at_one(store: Store, shelf: str, max_pixels: int, sample: Sample) -> tuple[Finding, bool]:
@@ -121,6 +135,15 @@ def _look_at_one(store: Store, shelf: str, max_pixels: int, sample: Sample) -> t
         return Finding(digest.hexdigest(), len(data), error.reason), True
     mark = fingerprint(image.picture)
     return Finding(digest.hexdigest(), len(data), None, False, image.format, image.mode, image.width, image.height, mark), True
+
+
+def _recall(store: Store, shelf: str, sha256: str, instead: Finding) -> Finding:
+    """Return what is kept of a content that its file does not have any more."""
+    if instead.unreadable:
+        return instead
+    value = store.get(shelf, [bytes.fromhex(sha256)])[0]
+    kept = _unpack(sha256, 0, value) if value is not None else None
+    return Finding("", 0, GONE) if kept is None or kept.reason is not None else replace(kept, recalled=True)
 
 
 def _pack(found: Finding) -> bytes:

@@ -82,7 +82,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION_TAG, _BITS_TAG, _PHOTOMETRIC_TAG = 274, 258, 262
+_ORIENTATION_TAG, _BITS_TAG, _PHOTOMETRIC_TAG, _COLOURS_TAG = 274, 258, 262, 320
+_UNSUPPORTED = "a kind that is not supported"
+_TRAITS = {  # by what Pillow says of sound files that it cannot read
+    "unknown pixel mode": "bit depth or channels",
+    "samples per pixel": "number of channels",
+    "raw mode": "bit depth or channels",
+    "windows media photo": "compression",
+    "cannot handle": "bit depth or channels",
+}
 _FILE_KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
 
 
@@ -96,8 +104,14 @@ class Undecodable(DataError):
             where=where,
             expected=f"a whole {ACCEPTED} image",
             got=reason,
-            hint="Raise --max-pixels to accept it" if "--max-pixels" in reason else "Replace or remove the file",
+            hint=_hint(reason),
         )
+
+
+def _hint(reason: str) -> str:
+    if "--max-pixels" in reason:
+        return "Raise --max-pixels to accept it"
+    return "Save it as PNG or JPEG, or remove it" if _UNSUPPORTED in reason else "Replace or remove the file"
 
 
 class Unreadable(DataError):
@@ -302,7 +316,16 @@ def _reason(kind: str, error: Exception) -> str:
         return f"truncated {kind}"
     if isinstance(error, Image.DecompressionBombError):
         return f"{kind} of more pixels than its decoder accepts"
-    return f"corrupt {kind}"
+    trait = _unsupported_trait(kind, error)
+    return f"corrupt {kind}" if trait is None else f"{kind} of {_UNSUPPORTED}: {trait}"
+
+
+def _unsupported_trait(kind: str, error: Exception) -> str | None:
+    """Return what it is about a sound image that Pillow cannot read, None for damage."""
+    missed = error.__cause__.args[0] if isinstance(error.__cause__, KeyError) else None  # in a table of what TIFF can be
+    if kind == "TIFF" and isinstance(missed, int) and missed != _COLOURS_TAG:
+        return f"compression {missed}"
+    return next((trait for words, trait in _TRAITS.items() if words in str(error).lower()), None)
 
 
 def _to_rgb(image: ImageFile.ImageFile) -> Image.Image:
