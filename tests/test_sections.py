@@ -116,6 +116,7 @@ def test_the_strength_path_marks_the_lowest_loss(tmp_path: Path) -> None:
     record = made(tmp_path, 2)
     section = path_section(record, EN)
     assert section is not None
+    assert section.title == "How the strength of the penalty was chosen"
     assert (
         section.pictures[0].says == "The marked value, 0.1, gave the lowest loss on held-out pictures (0.360); on both sides it gets worse."
     )
