@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LAST, BEST = "last", "best"
-HIGHER_IS_BETTER = {"loss": False, "accuracy": True, "balanced_accuracy": True, "macro_f1": True, "auc": True}
+HIGHER_IS_BETTER = {"loss": False, "accuracy": True, "balanced_accuracy": True}
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_PREFIX = "optimiser."
 
 
 def epoch_name(epoch: int) -> str:
@@ -61,7 +61,7 @@ def is_better(metric: str, value: float, best: float | None) -> bool:
     """
     if metric not in HIGHER_IS_BETTER:
         unknown_name("validation metric", metric, HIGHER_IS_BETTER)
-    if value != value:  # NaN
+    if math.isnan(value):
         return False
     return best is None or (value > best if HIGHER_IS_BETTER[metric] else value < best)
 
@@ -131,7 +131,7 @@ def checkpoint_names(folder: Path) -> list[str]:
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Return the state of an optimiser as tensors, under ``optimiser.<kind>.<name of the parameter>``.
+    """Return the state of an optimiser as tensors, under ``<kind>.<name of the parameter>``: ``exp_avg.head.weight``.
 
     Args:
         optimiser: From `seefit.training.optimisers.make_optimiser`, whose parameters have names.
@@ -139,7 +139,7 @@ def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
     import torch
 
     return {
-        f"{_PREFIX}{kind}.{name}": torch.as_tensor(value)
+        f"{kind}.{name}": torch.as_tensor(value)
         for name, parameter in _named_parameters(optimiser).items()
         for kind, value in optimiser.state.get(parameter, {}).items()
         if value is not None
@@ -151,7 +151,7 @@ def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> No
 
     Args:
         optimiser: A new one of the same kind, over parameters of the same names and shapes.
-        tensors: Of a checkpoint; entries that are no optimiser state are passed over.
+        tensors: What `optimiser_tensors` gave, and nothing else.
 
     Raises:
         ArtefactError: The state belongs to other parameters.
@@ -161,9 +161,7 @@ def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> No
     parameters = _named_parameters(optimiser)
     state: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
     for key, tensor in tensors.items():
-        if not key.startswith(_PREFIX):
-            continue
-        kind, _, name = key.removeprefix(_PREFIX).partition(".")
+        kind, _, name = key.partition(".")
         if name not in parameters:
             raise _foreign(name, "a parameter of this network", "an unknown name")
         parameter = parameters[name]
@@ -177,9 +175,7 @@ def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> No
 
 def _named_parameters(optimiser: Optimizer) -> dict[str, Tensor]:
     return {
-        name: parameter
-        for group in optimiser.param_groups
-        for name, parameter in zip(group["param_names"], group["params"], strict=True)
+        name: parameter for group in optimiser.param_groups for name, parameter in zip(group["param_names"], group["params"], strict=True)
     }
 
 

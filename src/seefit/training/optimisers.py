@@ -185,11 +185,11 @@ def _is_residual(block: Module) -> bool:
 
 def _last_norm(block: Module) -> Any:
     """Return the last norm of the block's main path, None when there is none with a weight."""
-    from torch.nn import BatchNorm2d, GroupNorm
+    from torch.nn import BatchNorm2d, GroupNorm, LayerNorm
 
     main = [child for name, child in block.named_children() if name not in _SIDE_PATHS]
-    norms = [module for child in main for module in child.modules() if isinstance(module, BatchNorm2d | GroupNorm)]
-    return norms[-1] if norms and norms[-1].affine else None
+    norms = [module for child in main for module in child.modules() if isinstance(module, BatchNorm2d | GroupNorm | LayerNorm)]
+    return norms[-1] if norms and norms[-1].weight is not None else None
 
 
 class WeightAverage:
