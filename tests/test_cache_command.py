@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from command import seefit
+from seefit.environment import own_folder
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def test_the_parts_are_shown_with_their_sizes(cache: Path) -> None:
     assert set(answer.json) == {"folder", "features", "parts"}
     assert answer.json["folder"] == str(cache)
     parts = answer.json["parts"]
-    assert set(parts) == {"features", "scan", "backbones", "weights", "downloads", "matplotlib"}
+    assert set(parts) == {"features", "scan", "backbones", "weights", "downloads", "matplotlib", "fitted"}
     assert all(parts[name] > 0 for name in ("features", "scan", "backbones"))
     assert parts["downloads"] == 0
     assert {(shelf["backbone"], shelf["image_size"]) for shelf in answer.json["features"]} == {("tf_efficientnet_lite0", 32)}
@@ -44,6 +47,17 @@ def test_clearing_empties_it_and_leaves_what_is_not_ours(cache: Path) -> None:
     assert not (cache / "backbones").exists()
     assert (cache / "mine.txt").read_text() == "keep"
     assert seefit("cache", "--clear").code == 0  # also when there is nothing
+
+
+def test_what_a_killed_process_left_is_shown_and_cleared(cache: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    (cache / "fitted" / f"{process.pid}-x").mkdir(parents=True)
+    (cache / "fitted" / f"{process.pid}-x" / "model.onnx").write_bytes(bytes(100_000))
+    mine = own_folder("fitted")
+    assert seefit("cache", "--json").json["parts"]["fitted"] >= 100_000
+    assert seefit("cache", "--clear", "--json").json["parts"]["fitted"] == 0
+    assert list((cache / "fitted").iterdir()) == [mine]  # a classifier that is in use keeps its files
 
 
 def test_an_empty_cache_is_shown_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

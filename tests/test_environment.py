@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from seefit.environment import cache_folder, offline, threads
+from seefit.environment import abandoned_folders, cache_folder, is_alive, offline, own_folder, threads
 from seefit.errors import ResourceError, UsageError
 
 
@@ -59,3 +61,25 @@ def test_the_hub_is_forbidden_by_its_own_variable(monkeypatch: pytest.MonkeyPatc
     if text is not None:
         monkeypatch.setenv("HF_HUB_OFFLINE", text)
     assert offline() is expected
+
+
+def test_folders_of_dead_processes_are_known_by_their_names() -> None:
+    assert abandoned_folders("fitted") == []
+    assert not (cache_folder() / "fitted").exists()  # looking makes nothing
+    mine, other = own_folder("fitted"), cache_folder("fitted", "7a-strange")
+    process = subprocess.Popen([sys.executable, "-c", "from seefit.environment import own_folder as o; print(o('fitted')); input()"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout is not None
+    theirs = Path(process.stdout.readline().strip())
+    assert theirs.parent == mine.parent
+    assert is_alive(process.pid)
+    assert abandoned_folders("fitted") == []
+    process.kill()
+    process.communicate()
+    assert not is_alive(process.pid)
+    assert abandoned_folders("fitted") == [theirs]
+    assert mine.is_dir() and other.is_dir()
+
+
+def test_a_number_that_no_process_can_have_is_not_alive() -> None:
+    assert not is_alive(10**30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from seefit.errors import ResourceError, UsageError
@@ -59,3 +60,30 @@ def threads() -> int:
 def offline() -> bool:
     """Return whether ``HF_HUB_OFFLINE`` forbids every look at a model hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "yes", "true"}
+
+
+def own_folder(part: str) -> Path:
+    """Return a new folder below a part of the cache folder; its name starts with the number of this process.
+
+    Raises:
+        ResourceError: The cache folder cannot be created.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=cache_folder(part)))
+
+
+def abandoned_folders(part: str) -> list[Path]:
+    """Return what `own_folder` made for processes that have ended since, for example because they were killed."""
+    place = cache_folder() / part
+    numbered = ((folder, folder.name.partition("-")[0]) for folder in (place.iterdir() if place.is_dir() else ()))
+    return sorted(folder for folder, number in numbered if number.isdecimal() and not is_alive(int(number)))
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from seefit.data.findings import find
 from seefit.data.image import MAX_PIXELS, Undecodable, Unreadable
 from seefit.data.scan import scan
 from seefit.data.split import make_split
-from seefit.environment import cache_folder
+from seefit.environment import own_folder
 from seefit.errors import DataError, SeefitError, UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
@@ -302,7 +301,7 @@ class _Model:
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
     """Yield a new folder in the cache folder; it is removed when the block fails."""
-    folder = Path(tempfile.mkdtemp(dir=cache_folder("fitted")))
+    folder = own_folder("fitted")
     try:
         yield folder
     except BaseException:

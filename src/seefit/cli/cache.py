@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from seefit.console import printable
-from seefit.environment import cache_folder
+from seefit.environment import abandoned_folders, cache_folder
 from seefit.files import resource_error, to_json
 from seefit.store import Store
 
 STORES = ("features", "scan")
 FOLDERS = ("backbones", "weights", "downloads", "matplotlib")
+FITTED = "fitted"  # a folder per classifier that is in use; those of killed processes stay behind
 
 
 def cache(*, clear: bool, json_output: bool) -> int:
@@ -26,7 +27,7 @@ def cache(*, clear: bool, json_output: bool) -> int:
     root = cache_folder()
     if clear:
         _clear(root)
-    record = {"folder": str(root), "features": _shelves(root), "parts": {name: _size(root / name) for name in (*STORES, *FOLDERS)}}
+    record = {"folder": str(root), "features": _shelves(root), "parts": {name: _size(root / name) for name in (*STORES, *FOLDERS, FITTED)}}
     if json_output:
         print(to_json(record))
     else:
@@ -46,18 +47,18 @@ def _shelves(root: Path) -> list[dict[str, Any]]:
 
 
 def _clear(root: Path) -> None:
-    """Empty the stores in place, since other processes may have them open, and remove the folders."""
+    """Empty the stores in place, since other processes may have them open, and remove the folders; classifiers in use stay."""
     for name in STORES:
         if (root / name).is_dir():
             with Store(root / name) as store:
                 store.clear()
-    for name in FOLDERS:
+    for folder in [*(root / name for name in FOLDERS), *abandoned_folders(FITTED)]:
         try:
-            shutil.rmtree(root / name, ignore_errors=False)
+            shutil.rmtree(folder, ignore_errors=False)
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise resource_error(error, root / name) from error
+            raise resource_error(error, folder) from error
 
 
 def _size(folder: Path) -> int:
