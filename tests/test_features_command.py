@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -70,3 +71,20 @@ def test_what_cannot_be_done_says_why(
     assert answer.code == code
     assert answer.error()["message"].startswith(message)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["features", "check"])
+def test_links_and_checksums_are_treated_as_in_training(command: str, warm: Path, tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "links" / label).mkdir(parents=True)
+    for i, path in enumerate(sorted(warm.rglob("*.png"))[:8]):
+        (tmp_path / "links" / "ab"[i % 2] / path.name).symlink_to(path)
+    out = ["--out", tmp_path / "f.npz"] if command == "features" else []
+    assert seefit(command, tmp_path / "links", *out, "--json").code == 3  # links that leave the data are left out
+    followed = seefit(command, tmp_path / "links", *out, "--follow-links", "--json")
+    assert (followed.code, followed.json["images"]) == (0, 8)
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", warm)
+    refused = seefit(command, archive, *out, "--sha256", "0" * 64, "--json")
+    assert refused.error()["message"].startswith(f"The checksum does not match: {archive}. Expected sha256 {'0' * 64}, got ")
+    digest = hashlib.sha256(Path(archive).read_bytes()).hexdigest()
+    assert seefit(command, archive, *out, "--sha256", digest, "--json").json["images"] == 60

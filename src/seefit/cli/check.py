@@ -33,6 +33,8 @@ def check(
     labels: str = "folder",
     root: Path | None = None,
     group_by: str | None = None,
+    follow_links: bool = False,
+    sha256: str | None = None,
     max_skipped: float = 0.01,
     max_pixels: int = MAX_PIXELS,
     allow_leak: bool = False,
@@ -47,6 +49,8 @@ def check(
         labels: ``folder``, ``csv`` or a regular expression, as in `seefit.data.sources.read_dataset`.
         root: Likewise.
         group_by: Likewise.
+        follow_links: Likewise.
+        sha256: Likewise.
         max_skipped: The largest share of images that may be unusable, 0 to 1.
         max_pixels: Images with more pixels cannot be used.
         allow_leak: Accept the same bytes on several sides of a given split.
@@ -60,7 +64,8 @@ def check(
     Raises:
         SeefitError: The source itself cannot be read, or ``out`` cannot be written to.
     """
-    dataset = read_dataset(source, labels=labels, root=root, group_by=group_by, console=console)
+    reading: dict[str, Any] = {"labels": labels, "root": root, "group_by": group_by, "follow_links": follow_links, "sha256": sha256}
+    dataset = read_dataset(source, **reading, console=console)
     found = scan(dataset, max_pixels=max_pixels, console=console)
     stop = _judge(found, dataset, max_skipped, allow_leak)
     record = {**to_record(found, dataset), **(stop.to_json() if stop else {})}

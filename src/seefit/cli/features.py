@@ -42,7 +42,8 @@ def features(given: dict[str, Any], *, out: Path, json_output: bool, console: Co
             hint="Name a file that ends in .npz or .parquet",
         )
     settings = make_settings(given)
-    dataset = read_dataset(settings.data, labels=settings.labels, root=settings.root, console=console)
+    reading = settings.model_dump(include={"labels", "root", "follow_links", "sha256"})
+    dataset = read_dataset(settings.data, **reading, console=console)
     seen = scan(dataset, max_pixels=settings.max_pixels, console=console)
     check_usable(seen, dataset, parts=1, max_skipped=settings.max_skipped, allow_leak=True)
     extractor = open_extractor(settings, seen.sizes, console=console)

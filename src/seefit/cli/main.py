@@ -61,6 +61,8 @@ def check(
     labels: o.Labels = None,
     root: o.Root = None,
     group_by: o.GroupBy = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
@@ -74,7 +76,8 @@ def check(
     """Look through all images before training: what is broken, doubled, mislabelled or leaking."""
     from seefit.cli.check import check as command
 
-    options = _given(labels=labels, root=root, group_by=group_by, max_skipped=max_skipped, max_pixels=max_pixels, allow_leak=allow_leak)
+    options = _given(labels=labels, root=root, group_by=group_by, follow_links=follow_links, sha256=sha256)
+    options |= _given(max_skipped=max_skipped, max_pixels=max_pixels, allow_leak=allow_leak)
     return command(data, **options, out=out, json_output=json, console=Console(quiet=quiet))
 
 
@@ -128,6 +131,8 @@ def features(
     fit: o.Fit = None,
     labels: o.Labels = None,
     root: o.Root = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     json: o.Json = False,
@@ -140,7 +145,7 @@ def features(
     from seefit.cli.features import features as command
 
     given = _given(data=data, backbone=backbone, features=features, image_size=image_size, fit=fit, labels=labels, root=root)
-    given |= _given(max_skipped=max_skipped, max_pixels=max_pixels, seed=seed, device=device)
+    given |= _given(follow_links=follow_links, sha256=sha256, max_skipped=max_skipped, max_pixels=max_pixels, seed=seed, device=device)
     return command(given, out=out, json_output=json, console=Console(quiet=quiet))
 
 
