@@ -177,7 +177,7 @@ def timm_model(name: str) -> nn.Module:
     return model.eval()
 
 
-TIMM = [("test_resnet", 4), ("resnet26d", 8), ("tf_efficientnet_lite0", 9), ("mobilenetv3_small_100", 6)]
+TIMM = [("test_resnet", 4), ("tf_efficientnet_lite0", 9), ("mobilenetv3_small_100", 6)]
 
 
 @pytest.mark.parametrize(("name", "blocks"), TIMM)

@@ -179,8 +179,7 @@ def _is_residual(block: Module) -> bool:
     """Say whether a block's output is added to its input: by what timm and torchvision write on their blocks."""
     if getattr(block, "has_skip", False) is True or getattr(block, "use_res_connect", False) is True:
         return True
-    first = next((name for name, _ in block.named_children()), "")
-    return hasattr(block, "downsample") and hasattr(block, "bn2") and first == "conv1"  # ResNetV2's blocks begin with a norm
+    return hasattr(block, "downsample") and hasattr(block, "bn2")
 
 
 def _last_norm(block: Module) -> Any:
