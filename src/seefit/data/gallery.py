@@ -52,7 +52,7 @@ def draw_gallery(dataset: Dataset, n: int, *, seed: int) -> Figure:
             got=f"none of {len(training):,}",
             hint="Run `seefit check` on the data to see why",
         )
-    return _grid(tiles)
+    return draw_tiles(tiles)
 
 
 def _decoded(samples: Sequence[Sample], n: int) -> list[tuple[Pixels, str]]:
@@ -69,7 +69,8 @@ def _decoded(samples: Sequence[Sample], n: int) -> list[tuple[Pixels, str]]:
     return tiles
 
 
-def _grid(tiles: Sequence[tuple[Pixels, str]]) -> Figure:
+def draw_tiles(tiles: Sequence[tuple[Pixels, str]]) -> Figure:
+    """Draw images, each (H, W, 3) uint8 with its title, in a grid that is about as wide as it is high."""
     columns = math.ceil(math.sqrt(len(tiles)))
     rows = math.ceil(len(tiles) / columns)
     width, height = GAP + columns * (TILE + GAP), GAP + rows * (TILE + TITLE + GAP)
