@@ -94,16 +94,46 @@ def test_weights_and_groups_of_the_split_count(bundle: Bundle, make_run: MakeRun
     assert given["seed"] == 4
 
 
-@pytest.mark.parametrize(("content", "got"), [(None, "no such file"), (b"<html>", "HTML page, not an image")])
-def test_a_test_image_that_is_gone_stops_it(bundle: Bundle, make_run: MakeRun, content: bytes | None, got: str) -> None:
+@pytest.mark.parametrize("content", [None, b"<html>", "another"])
+def test_a_test_image_that_is_gone_or_changed_stops_it(bundle: Bundle, make_run: MakeRun, content: bytes | str | None) -> None:
     run, test = make_run()
-    test[1].path.unlink() if content is None else test[1].path.write_bytes(content)
+    if content is None:
+        test[1].path.unlink()
+    else:
+        test[1].path.write_bytes(content if isinstance(content, bytes) else test[0].path.read_bytes())
     with pytest.raises(RunError) as caught:
         evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0)
-    assert caught.value.message.startswith(
-        f"An image of the run cannot be read any more: {test[1].path}. Expected the image that was trained or split with, got {got}."
-    )
+    expected = "Expected the image that was trained or split with, got no such file."
+    gone = f"An image of the run cannot be read any more: {test[1].path}. {expected}"
+    changed = f"An image changed while seefit was working: {test[1].name}. Expected the content with sha256 "
+    assert caught.value.message.startswith(gone if content is None else changed)
     assert not (run / "predictions.csv").exists()
+
+
+def test_an_image_that_was_judged_once_can_be_judged_again_without_its_file(bundle: Bundle, make_run: MakeRun) -> None:
+    """By its kept features: another file in its place is not looked at."""
+    run, test = make_run()
+    root, contents = test[0].path.parents[1], [sha256_file(sample.path) for sample in test]
+    first, _ = evaluate_part(run, bundle, root, "test", majority=0)
+    before = read_csv(run / "predictions.csv")
+    test[0].path.unlink()
+    test[1].path.write_bytes(test[2].path.read_bytes())
+    again, _ = evaluate_part(run, bundle, root, "test", majority=0, gone=contents[:2])
+    after = read_csv(run / "predictions.csv")
+    for one, two in zip(before, after, strict=True):
+        assert (one["path"], one["predicted"]) == (two["path"], two["predicted"])
+        assert float(one["p:defective"]) == pytest.approx(float(two["p:defective"]), abs=2e-6)
+    assert first.figures["accuracy"] == again.figures["accuracy"]
+
+
+def test_an_image_that_is_gone_and_was_never_judged_stops_it(bundle: Bundle, make_run: MakeRun) -> None:
+    run, test = make_run()
+    contents = [sha256_file(sample.path) for sample in test[:2]]
+    with pytest.raises(RunError) as caught:
+        evaluate_part(run, bundle, test[0].path.parents[1], "test", majority=0, gone=contents)
+    assert caught.value.message == (
+        f"Images of the run are gone: {test[0].name}, {test[1].name}. Expected their files, or kept features of them, got neither."
+    )
 
 
 def test_beyond_100_classes_the_best_five_are_written_and_all_in_a_file_beside(

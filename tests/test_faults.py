@@ -56,9 +56,9 @@ def test_a_process_that_dies_leaves_nothing_partial(
         train_here()
     assert list((tmp_path / "run").rglob(f".{name}.*.part"))  # it did die in the middle of it
     check_whole(tmp_path / "run", trained)
-    assert not (tmp_path / "run" / name).exists() or name == "metrics.json"
+    assert not (tmp_path / "run" / name).exists()
     known = {run.run.name: run.state for run in list_runs(tmp_path)}
-    assert known == ({} if name in {"skipped.csv", "config.yaml"} else {"run": "unfinished"})
+    assert known == ({} if name == "config.yaml" else {"run": "unfinished"})
 
 
 def full_disk_at(n: int, patch: pytest.MonkeyPatch) -> None:

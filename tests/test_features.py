@@ -130,3 +130,13 @@ def test_a_bundle_finds_the_features_that_its_extractor_kept(tiny_backbone: Back
         max_pixels=extractor.max_pixels,
     )
     np.testing.assert_array_equal(found, kept)  # nothing was left to compute, or there would be zeros
+
+
+def test_what_is_kept_is_known_by_content_and_engine(tiny_backbone: Backbone, samples: list[Sample]) -> None:
+    extractor = FeatureExtractor(tiny_backbone, ("blocks.1",), "squash", device="cpu")
+    known = contents(samples)
+    extractor.extract(samples[:2], known[:2], exact=True)
+    assert extractor.kept(known[:4], exact=True) == [True, True, False, False]
+    fast = extractor.engine is not extractor.reference
+    assert extractor.kept(known[:2]) == [not fast] * 2
+    assert extractor.kept([]) == []

@@ -119,3 +119,31 @@ def test_the_fingerprint_is_of_the_upright_picture(tmp_path: Path) -> None:
     one, two = find(samples_of(tmp_path))[0]
     assert one.sha256 != two.sha256
     assert one.fingerprint == two.fingerprint
+
+
+def test_what_is_kept_of_a_known_content_stands_for_a_file_that_is_gone_or_changed(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = samples_of(squares)[:4]
+    first, _ = find(samples)
+    known = {sample: finding.sha256 for sample, finding in zip(samples, first, strict=True)}
+    samples[0].path.unlink()
+    Image.new("L", (9, 9)).save(samples[1].path)
+    found, _ = find(samples, known=known)
+    assert [finding.recalled for finding in found] == [True, True, False, False]
+    assert [(one.sha256, one.width, one.fingerprint) for one in found] == [(one.sha256, one.width, one.fingerprint) for one in first]
+    assert [finding.reason for finding in find(samples)[0]] == ["no such file", None, None, None]
+    unknown, _ = find(samples, known=dict.fromkeys(samples, "00" * 32))
+    assert {finding.reason for finding in unknown} == {findings.GONE}
+    assert {finding.sha256 for finding in unknown} == {""}
+
+
+def test_a_known_file_that_the_system_refuses_is_told_as_such(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = samples_of(squares)[:1]
+    known = {samples[0]: find(samples)[0][0].sha256}
+
+    def refuse(path: Path) -> bytes:
+        raise Unreadable(path, PermissionError(13, "Permission denied"))
+
+    monkeypatch.setattr(findings, "read_file", refuse)
+    found, _ = find(samples, known=known)
+    assert found[0].unreadable
+    assert found[0].reason == "Permission denied"

@@ -19,7 +19,7 @@ import seefit as package
 from command import ENTRY, Answer, seefit, seefit_process, start
 from seefit.cli.main import app, main
 
-COMMANDS = ["cache", "check", "demo", "evaluate", "features", "models", "predict", "report", "runs", "train"]
+COMMANDS = ["cache", "check", "demo", "evaluate", "features", "models", "predict", "report", "resume", "runs", "train"]
 HEAVY = ("torch", "timm", "sklearn", "scipy", "matplotlib", "onnx", "onnxruntime", "openvino", "pandas", "numpy", "PIL", "pydantic", "yaml")
 
 
@@ -96,6 +96,7 @@ CALLS: dict[str, Callable[[Path], list[object]]] = {
     "predict": lambda run: [run, run / "bundle" / "golden"],
     "runs": lambda run: [run.parent],
     "report": lambda run: [run],
+    "resume": lambda run: [run],
     "train": lambda run: [run.parent / "photos"],
 }
 
@@ -166,9 +167,10 @@ def test_an_interrupted_training_says_so_and_leaves_nothing_half_done(
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert err.splitlines()[-1] == "Interrupted. The features computed so far are kept: the same command finds them again."
+    assert err.splitlines()[-2:] == ["Interrupted. What is done so far is kept.", "Go on with: seefit resume runs/photos-lite0-1"]
     assert "Traceback" not in err
     assert list((tmp_path / "runs").glob("*/.*")) == []  # neither a lock nor a part of a file
+    assert (tmp_path / "runs" / "photos-lite0-1" / "config.yaml").is_file()
 
 
 def test_it_works_beside_the_main_thread() -> None:

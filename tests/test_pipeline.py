@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from conftest import Train, read_csv
-from seefit import pipeline
+from seefit import gathering, pipeline
 from seefit.bundle.bundle import load
 from seefit.data.dataset import Sample
 from seefit.data.split import read_split
@@ -169,8 +169,8 @@ def test_only_evaluate_reads_the_test_labels_once_and_when_the_bundle_is_fixed(t
     sealed, reads = [], []
     write_first_files = pipeline._write_first_files
 
-    def seal(run: Path, settings: Any, seen: Any, split: Any) -> None:
-        write_first_files(run, settings, seen, split)
+    def seal(run: Path, seen: Any, split: Any) -> None:
+        write_first_files(run, seen, split)
         for i in split.index("test"):
             seen.samples[i] = Sealed(seen.samples[i])
             sealed.append(seen.samples[i])
@@ -307,7 +307,7 @@ def test_classes_that_are_too_small_are_all_named_before_any_feature(train_here:
 def test_a_wrong_model_stops_before_any_image_is_read(
     given: dict[str, Any], message: str, train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "read_dataset", pytest.fail)
+    monkeypatch.setattr(gathering, "read_dataset", pytest.fail)
     with pytest.raises(UsageError) as caught:
         train_here(**given)
     assert caught.value.message == message

@@ -193,3 +193,24 @@ def test_files_and_folders_of_a_bundle_predict(bundle: Bundle, photos: list[Path
     (tmp_path / "bad.png").write_bytes(b"")
     with pytest.raises(Undecodable, match="0 bytes"):
         bundle.predict([photos[0], tmp_path / "bad.png"])
+
+
+def test_features_come_with_the_answers_where_they_are_asked_for(bundle: Bundle, photos: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"<html>")
+    samples = [sample(path) for path in (*photos[:3], bad)]
+    plain, rich = list(predict(bundle, samples)), list(predict(bundle, samples, features=True))
+    assert [prediction.features for prediction in plain] == [None] * 4
+    assert rich[3].features is None
+    for one, two in zip(plain[:3], rich[:3], strict=True):
+        assert one.probabilities.tolist() == two.probabilities.tolist()
+        pixels = bundle.reference.pixels(decode(two.sample.path))
+        assert two.features is not None
+        assert two.features == pytest.approx(bundle.reference.run(pixels[np.newaxis], ["features"])[0][0], abs=1e-5)
+
+
+def test_the_caller_can_read_the_images(bundle: Bundle, photos: list[Path]) -> None:
+    """What is read is what is judged, whatever the file holds."""
+    pixels = decode(photos[0])
+    answer = next(predict(bundle, [sample(Path("nowhere.png"))], read=lambda _: pixels))
+    assert answer.probabilities.tolist() == next(predict(bundle, [sample(photos[0])])).probabilities.tolist()

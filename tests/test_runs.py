@@ -14,7 +14,19 @@ import pytest
 
 from command import start
 from seefit.errors import ResourceError, RunError
-from seefit.runs import LOCK, delete_runs, list_runs, locked, new_run, read_config, read_metrics
+from seefit.runs import (
+    LOCK,
+    delete_runs,
+    is_finished,
+    is_run,
+    list_runs,
+    locked,
+    new_run,
+    read_config,
+    read_metrics,
+    resumable,
+    resume_command,
+)
 
 HOLD = """
 import sys; from pathlib import Path; from seefit.runs import locked
@@ -22,6 +34,7 @@ with locked(Path(sys.argv[1])): print("held", flush=True); input()
 """
 CONFIG = "data: photos\nbackbone: lite0\nresolved: {}\n"
 FIGURE: dict[str, float | None] = {"value": 0.9, "low": 0.8, "high": 0.95}
+METRICS = {"headline": "test", "test": {"accuracy": FIGURE, "balanced_accuracy": FIGURE}, "seconds": {"scan": 1, "report": 1}}
 
 
 @pytest.fixture
@@ -53,6 +66,14 @@ def make_folder(run: Path, *, metrics: object = None, age: float = 0) -> Path:
         (run / "metrics.json").write_text(json.dumps(metrics))
     moment = time.time() - age
     os.utime(run / "config.yaml", (moment, moment))
+    return run
+
+
+def make_start(run: Path) -> Path:
+    """Make what training leaves when it is killed before its images are split."""
+    run.mkdir()
+    (run / "config.yaml").write_text("data: photos\nresolved:\n  started_in: /somewhere\n")
+    (run / ".skipped.csv.12-34.part").write_text("path")
     return run
 
 
@@ -153,7 +174,7 @@ def test_a_lock_whose_pid_is_still_being_written_is_respected(tmp_path: Path) ->
 
 
 def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path, held: tuple[Path, int]) -> None:
-    old = make_folder(tmp_path / "old", metrics={"headline": "test", "test": {"accuracy": FIGURE, "balanced_accuracy": FIGURE}}, age=100)
+    old = make_folder(tmp_path / "old", metrics=METRICS, age=100)
     make_folder(tmp_path / "broken", metrics=["no", "mapping"], age=50)
     folder, _ = held
     for name in ("config.yaml", "split.csv"):
@@ -163,11 +184,66 @@ def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path, held: tup
     assert found[2] == type(found[2])(old, "finished", "photos", "lite0", found[2].created, "test", FIGURE, FIGURE)
 
 
+def test_a_run_is_there_from_its_first_file_on_and_finished_with_its_last(tmp_path: Path) -> None:
+    run = make_start(tmp_path / "run")
+    assert is_run(run) and not is_finished(run)
+    assert [(listed.run, listed.state) for listed in list_runs(tmp_path)] == [(run, "unfinished")]
+    (run / "split.csv").write_text("path,label,split,group,weight,sha256\n")
+    (run / "metrics.json").write_text(json.dumps({**METRICS, "seconds": {"scan": 1, "total": 1}}))  # as it is while the report is made
+    assert not is_finished(run)
+    (run / "metrics.json").write_text(json.dumps(METRICS))
+    assert is_finished(run)
+    delete_runs([run])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["run", "my run"])
+def test_an_interrupted_run_is_refused_as_a_new_one_and_says_how_to_go_on(name: str, tmp_path: Path) -> None:
+    run = make_start(tmp_path / name)
+    with pytest.raises(RunError) as caught:
+        new_run(run, "x")
+    shown = str(run) if name == "run" else f"'{run}'"
+    assert resume_command(run) == f"seefit resume {shown}"
+    assert caught.value.hint == (
+        f"Continue that run with `seefit resume {shown}`, choose another folder with --out, "
+        f"or delete the old run with `seefit runs --delete {run}`."
+    )
+
+
+def test_half_written_files_of_a_killed_process_do_not_occupy_a_folder(tmp_path: Path) -> None:
+    (tmp_path / ".config.yaml.12-34.part").write_text("data")
+    assert new_run(tmp_path, "x") == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "new", "files", "stay"),
+    [
+        (KeyError("x"), True, ["config.yaml", "skipped.csv"], []),
+        (KeyError("x"), True, ["config.yaml", "skipped.csv", "split.csv"], ["config.yaml", "skipped.csv", "split.csv"]),
+        (KeyError("x"), False, ["config.yaml"], ["config.yaml"]),
+        (KeyboardInterrupt(), True, ["config.yaml"], ["config.yaml"]),
+        (SystemExit(143), True, ["config.yaml"], ["config.yaml"]),
+        (KeyboardInterrupt(), True, [], []),
+    ],
+)
+def test_what_ends_a_run_says_how_to_go_on_where_there_is_a_way(
+    error: BaseException, new: bool, files: list[str], stay: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)) as caught, resumable(tmp_path, new=new):
+        for name in files:
+            (tmp_path / name).write_text("x")
+        raise error
+    assert sorted(path.name for path in tmp_path.iterdir()) == stay
+    assert getattr(caught.value, "__notes__", []) == ([f"Go on with: seefit resume {tmp_path}"] if stay else [])
+
+
 def test_other_folders_are_not_listed(tmp_path: Path) -> None:
     for name, content in {"text": "data", "list": "- data\n- resolved\n", "bad": "a: [", "other-tool": "data: x\nmodel: y\n"}.items():
         make_folder(tmp_path / name)
         (tmp_path / name / "config.yaml").write_text(content)
     (make_folder(tmp_path / "no-split") / "split.csv").unlink()
+    make_start(tmp_path / "copied").joinpath("notes.txt").write_text("mine")
     (tmp_path / "file").write_text("")
     assert list_runs(tmp_path) == []
     assert list_runs(tmp_path / "nowhere") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from seefit.data import findings
 from seefit.data.dataset import Dataset, Sample, Skip
 from seefit.data.image import Unreadable, read_file
-from seefit.data.scan import Scan, check_usable, scan
+from seefit.data.scan import Scan, check_usable, scan, subset
 from seefit.data.sources import read_dataset
 from seefit.errors import DataError
 
@@ -294,3 +295,21 @@ def test_nothing_of_the_users_is_changed(photo_folder: PhotoFolder) -> None:
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*.png")}
     look(root)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_some_images_of_a_scan_are_compared_anew(given_split: Path) -> None:
+    """The copy in the test part is a leak; without its counterpart, or on the same side, it is none."""
+    shutil.copy(first(given_split / "train" / "functional"), given_split / "test" / "functional" / "copy.png")
+    found, _ = look(given_split)
+    assert found.leaks
+    everything = range(len(found.samples))
+    without = [i for i in everything if not found.samples[i].name.endswith("copy.png")]
+    chosen = subset(found, without, [found.samples[i] for i in without])
+    assert (chosen.leaks, chosen.duplicates) == ([], [])
+    assert chosen.sha256 == [found.sha256[i] for i in without]
+    assert chosen.sizes.tolist() == [found.sizes[i].tolist() for i in without]
+    assert chosen.clusters == [found.clusters[i] for i in without]
+    moved = subset(found, everything, [replace(sample, split="train") for sample in found.samples])
+    assert moved.leaks == []
+    assert moved.duplicates == found.duplicates
+    assert found.leaks  # the scan itself is as it was

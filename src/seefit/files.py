@@ -18,6 +18,7 @@ from typing import Any
 from seefit.errors import ResourceError, SeefitError
 
 _UNDECODED = re.compile("[\ud800-\udfff]")  # how Python keeps the bytes of a file name that is no text
+_LEFTOVER = re.compile(r"\..+\.\d+-\d+\.part")  # the temporary name in `atomic_path`
 
 
 def resource_error(error: OSError, path: Path, needed_bytes: int | None = None) -> SeefitError:
@@ -59,6 +60,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(temporary)
         raise
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a file name is the temporary one of `atomic_path`: what a killed process left unfinished."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left unfinished below a folder that nobody else writes to."""
+    for path in folder.rglob(".*.part"):
+        if is_leftover(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _remove(temporary: Path) -> int | None:

@@ -114,6 +114,7 @@ def fit_probe(
     train: Part,
     val: Part | None = None,
     *,
+    proof: Part | None = None,
     console: Console = QUIET,
 ) -> Fitted:
     """Fit the head, prove the engine, fit the temperature.
@@ -125,11 +126,12 @@ def fit_probe(
         classes: Names, in the order of the outputs.
         train: What the head is fitted on.
         val: What the temperature is fitted on; out-of-fold scores of the training part when None or empty.
+        proof: Images that the engine is checked on; of the validation part, or without one of the training part, when None.
         console: Where to say what happens.
     """
     val = val if val is not None and val.samples else None
     head = _fit_head(settings, features, train, classes, console)
-    difference = _engine_difference(extractor, head, val or train, console)
+    difference = _engine_difference(extractor, head, proof or val or train, console)
     if difference is not None and _differs(difference):  # what the reference computed for the check is kept and used again
         console.warn(_fallback(extractor, difference))
         extractor.use_reference()

@@ -11,8 +11,8 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -22,20 +22,22 @@ import numpy as np
 
 from seefit.bundle.bundle import Bundle, load, save_bundle
 from seefit.console import QUIET, Console, one_line
-from seefit.data.dataset import SPLITS, Dataset, Sample
-from seefit.data.scan import Scan, check_usable, scan
-from seefit.data.sources import read_dataset
-from seefit.data.split import Split, make_split, write_split
+from seefit.data.dataset import SPLITS, Sample
+from seefit.data.scan import Scan
+from seefit.data.split import Split, write_split
 from seefit.data.tables import write_table
 from seefit.environment import threads
 from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
-from seefit.files import to_json, write_text
+from seefit.extending import extension, inherit, prepare, told
+from seefit.files import clear_leftovers, to_json, write_text
 from seefit.fitting import Fitted, Part, bundle_parts, fit_probe, open_extractor, versions
+from seefit.gathering import Gathered, gather
 from seefit.models.backbone import check_backbone
 from seefit.report.card import write_card
 from seefit.report.report import build_report
-from seefit.runs import locked, new_run
+from seefit.resuming import agree, located, read_start, reopen
+from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
 from seefit.settings import Settings, to_yaml
 from seefit.training.head import Head
 
@@ -76,99 +78,92 @@ def train(settings: Settings, *, out: Path | None = None, console: Console = QUI
     Raises:
         SeefitError: Of the kind that fits; what was written until then stays in the run folder.
     """
+    settings, folder = inherit(settings), Path.cwd()
     run = new_run(out, f"{Path(settings.data.removeprefix('demo:')).stem or 'data'}-{settings.backbone}")
     try:
-        with locked(run):
-            return _train(settings, run, console)
+        with locked(run), resumable(run, new=True):
+            write_text(run / CONFIG, to_yaml(settings, {STARTED_IN: str(folder)}))  # first of all: `seefit resume` needs it
+            return _train(settings, run, folder, console)
     except BaseException:
-        if not any(run.iterdir()):
-            run.rmdir()  # nothing was written yet: leave no empty folder behind
+        with suppress(OSError):
+            run.rmdir()  # where nothing was written yet: leave no empty folder behind
         raise
 
 
-def _train(settings: Settings, run: Path, console: Console) -> Run:
+def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Console = QUIET) -> Run:
+    """Go on with a run that was interrupted at any moment: what is kept is used, what is missing is done.
+
+    Args:
+        run: Its folder; that of a finished run is left as it is.
+        given: Settings given by hand: ``epochs`` may grow, also for a finished run; all others must be those the run began with.
+        console: Where to say what happens.
+
+    Raises:
+        RunError: The folder is no run, another process works in it, or the data changed since it began.
+        UsageError: A setting that cannot be changed any more.
+        SeefitError: As in `train`.
+    """
+    began, folder = read_start(run)
+    settings = agree(began, given or {})
+    if is_finished(run) and settings == began:
+        console.say(f"The run is finished, there is nothing more to train: {run}")
+        return Run(run, read_metrics(run))
+    with locked(run), resumable(run):
+        clear_leftovers(run)
+        if settings != began:
+            reopen(run, settings)
+        return _train(settings, run, folder, console)
+
+
+def _train(settings: Settings, run: Path, folder: Path, console: Console) -> Run:
     clock = Clock()
     console.say(_environment_line())
     check_backbone(settings.backbone, settings.image_size)
     with clock.phase("scan"):
-        dataset, seen = _scan(settings, console)
-    shares: dict[str, Any] = {"val": settings.val, "test": settings.test, "test_from_val": settings.test_from_val}
-    split = make_split(seen.samples, seen.sha256, seen.clusters, **shares, seed=settings.seed)
+        gathered = gather(located(settings, folder), run, console=console)
+    dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
-    _write_first_files(run, settings, seen, split)  # from here on only evaluate_part sees the test labels
+    _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
     _say_counts(counts, dataset.classes, split, console)
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
 
     with clock.phase("features"):
         extractor = open_extractor(settings, seen.sizes[split.index("train")], console=console)
+        if older:
+            prepare(extractor, older, seen, split)
         features = extractor.extract(train_part.samples, train_part.sha256, console=console)
     with clock.phase("fit"):
-        fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, console=console)
+        proof = (older.readable(val_part) or older.readable(train_part)) if older else None
+        fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, proof=proof, console=console)
     if fitted.folds and len(train_part.samples) < SMALL_DATA:
         _say_folds(fitted.folds, extractor.engine.name, console)
 
-    write_text(run / "config.yaml", to_yaml(settings, _resolved(dataset, fitted)))
+    write_text(run / "config.yaml", to_yaml(settings, _resolved(gathered, fitted, folder)))
     _write_history(run, fitted.head)
     save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part))
 
     with clock.phase("evaluate"):
         bundle = load(run / "bundle")
         part = "test" if "test" in split.parts else "val" if val_part.samples else ""
-        figures, clean = _judge(settings, run, bundle, dataset, seen, train_part, part, console) if part else (None, None)
-    leaks = _leaks(seen, clean)
-    metrics = _metrics(part, figures, fitted.val, fitted.folds)
+        figures, clean = _judge(settings, run, bundle, gathered, train_part, part, console) if part else (None, None)
+        extended = extension(run, older, seen.samples, dataset.classes, seed=settings.seed) if older else None
+    metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {
-        "temperature": fitted.temperature,
-        "leaks": leaks,
-        "without_leaks": None if clean is None else _figures(clean)[0],
-        "notes": [*leaks, *split.notes, *seen.warnings],
         "engine": extractor.engine.name,
-        "engine_difference": fitted.engine_difference,
         "counts": counts,
         "groups": groups,
-        "skipped": len(seen.skips),
         "bundle": bundle.hash,
         "seconds": clock.seconds,
         "images_per_second": round(len(seen.samples) / max(clock.seconds["scan"] + clock.seconds["features"], 1e-9), 1),
-        "versions": versions(),
     }
     _finish(run, metrics, clock, console)
     return Run(run, metrics)
 
 
-def _scan(settings: Settings, console: Console) -> tuple[Dataset, Scan]:
-    dataset = read_dataset(
-        settings.data,
-        labels=settings.labels,
-        root=settings.root,
-        group_by=settings.group_by,
-        follow_links=settings.follow_links,
-        sha256=settings.sha256,
-        console=console,
-    )
-    seen = scan(dataset, max_pixels=settings.max_pixels, console=console)
-    check_usable(seen, dataset, parts=_parts_to_cut(settings, dataset), max_skipped=settings.max_skipped, allow_leak=settings.allow_leak)
-    console.say(f"{len(seen.samples):,} images in {len(dataset.classes):,} classes from {dataset.source}")
-    for sentence in seen.warnings:
-        console.say(f"  note: {sentence}")
-    if seen.skips:
-        console.warn(f"{len(seen.skips):,} files are left out: see skipped.csv in the run folder")
-    return dataset, seen
-
-
-def _parts_to_cut(settings: Settings, dataset: Dataset) -> int:
-    """Return how many parts each class must be able to fill, beyond those that are given."""
-    given = {sample.split for sample in dataset.samples} - {None} if dataset.given_split else set()
-    wanted = {"train"} | ({"val"} if settings.val or settings.test_from_val else set())
-    wanted |= {"test"} if settings.test_from_val or (settings.test and not given) else set()
-    return len(wanted - given) + (1 if "train" in given else 0)
-
-
-def _write_first_files(run: Path, settings: Settings, seen: Scan, split: Split) -> None:
-    """Write what is known before training; with config.yaml the folder is a run that `seefit runs` lists and deletes."""
+def _write_first_files(run: Path, seen: Scan, split: Split) -> None:
+    """Write what is known before training."""
     write_table(run / "skipped.csv", ["path", "reason", "bytes"], ([skip.name, skip.reason, skip.bytes] for skip in seen.skips))
     write_split(run / "split.csv", seen.samples, split, seen.sha256)
-    write_text(run / "config.yaml", to_yaml(settings, {}))
 
 
 def _part(seen: Scan, split: Split, name: str) -> Part:
@@ -182,13 +177,15 @@ def _count(samples: list[Sample], split: Split, classes: tuple[str, ...]) -> dic
 
 
 def _judge(
-    settings: Settings, run: Path, bundle: Bundle, dataset: Dataset, seen: Scan, train_part: Part, part: str, console: Console
+    settings: Settings, run: Path, bundle: Bundle, gathered: Gathered, train_part: Part, part: str, console: Console
 ) -> tuple[Metrics, Metrics | None]:
     """Hand the run to the only reader of its test labels."""
+    dataset, seen, older = gathered.dataset, gathered.seen, gathered.older
     console.say(f"Judging the {part} part with the saved model …")
     majority = int(np.argmax(np.bincount(train_part.labels(dataset.classes), minlength=len(dataset.classes))))
     leaking = {name for group in [*seen.leaks, *seen.near_leaks] for name in group}
-    options: dict[str, Any] = {"max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
+    gone = older.gone if older else frozenset()
+    options: dict[str, Any] = {"gone": gone, "max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
     return evaluate_part(run, bundle, dataset.root, part, majority=majority, leaking=leaking, **options)
 
 
@@ -239,11 +236,13 @@ def _interval(figure: dict[str, float | None]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _resolved(dataset: Dataset, fitted: Fitted) -> dict[str, Any]:
-    extractor, head = fitted.extractor, fitted.head
+def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any]:
+    extractor, head, older = fitted.extractor, fitted.head, gathered.older
     backbone = extractor.backbone
     return {
-        "root": str(dataset.root.absolute()),
+        STARTED_IN: str(folder),
+        "root": str(gathered.dataset.root.absolute()),
+        **({"extended_from": str(older.run)} if older else {}),
         "backbone": backbone.name,
         "weights": backbone.weights,
         "image_size": backbone.image_size,
@@ -279,6 +278,21 @@ def _metrics(part: str, metrics: Metrics | None, val: dict[str, Any] | None, fol
         "val": figures if part == "val" else val,
         "cross_validation": folds,
         **detail,
+    }
+
+
+def _circumstances(gathered: Gathered, fitted: Fitted, clean: Metrics | None, extended: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of how the figures came about."""
+    seen, leaks = gathered.seen, _leaks(gathered.seen, clean)
+    return {
+        "temperature": fitted.temperature,
+        "leaks": leaks,
+        "without_leaks": None if clean is None else _figures(clean)[0],
+        "extension": extended,
+        "notes": [*leaks, *(told(extended) if extended else []), *gathered.split.notes, *seen.warnings],
+        "engine_difference": fitted.engine_difference,
+        "skipped": len(seen.skips),
+        "versions": versions(),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seefit.environment import is_alive
 from seefit.errors import RunError, raise_all
-from seefit.files import resource_error
+from seefit.files import clear_leftovers, is_leftover, resource_error
 
 LOCK = ".lock"
 RUNS = Path("runs")
+CONFIG = "config.yaml"
+STARTED_IN = "started_in"  # under `resolved` in config.yaml: the folder that relative paths are meant from; at first nothing else is there
+_EARLY = frozenset({LOCK, CONFIG, "skipped.csv"})  # what a run holds before its images are split
 
 
 def new_run(out: Path | None, stem: str) -> Path:
@@ -30,18 +35,24 @@ def new_run(out: Path | None, stem: str) -> Path:
         return _numbered(stem)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK)
+        taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not is_leftover(entry.name))
     except OSError as error:
         raise resource_error(error, out) from error
     holder = _holder(out)
     if holder is not None:
         raise _busy(out, holder)
     if taken:
-        raise RunError(
-            "The run folder is occupied", where=out, expected="a new or empty folder", got=f"{len(taken)} entries, such as {taken[0]!r}",
-            hint=f"Choose another folder with --out, or delete the old run with `seefit runs --delete {out}`",
-        )  # fmt: skip
+        raise _occupied(out, taken)
+    clear_leftovers(out)
     return out
+
+
+def _occupied(out: Path, taken: Sequence[str]) -> RunError:
+    hint = f"Choose another folder with --out, or delete the old run with `seefit runs --delete {out}`"
+    if is_run(out) and not is_finished(out):
+        hint = f"Continue that run with `{resume_command(out)}`, c{hint[1:]}"
+    got = f"{len(taken)} entries, such as {taken[0]!r}"
+    return RunError("The run folder is occupied", where=out, expected="a new or empty folder", got=got, hint=hint)
 
 
 def _numbered(stem: str) -> Path:
@@ -86,21 +97,37 @@ def locked(run: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def resumable(run: Path, *, new: bool = False) -> Iterator[None]:
+    """Say on whatever ends the block early how to go on with the run.
+
+    Args:
+        run: The run folder, locked.
+        new: The run starts here: if it fails before its images are split, nothing of it stays. Ctrl-C and SIGTERM are no failure.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if new and not isinstance(error, (KeyboardInterrupt, SystemExit)) and not (run / "split.csv").is_file():
+            for name in _EARLY - {LOCK}:
+                (run / name).unlink(missing_ok=True)
+        if (run / CONFIG).is_file():
+            error.add_note(f"Go on with: {resume_command(run)}")
+        raise
+
+
+def resume_command(run: Path) -> str:
+    """Return what to type to go on with a run."""
+    return f"seefit resume {shlex.quote(str(run))}"
+
+
 def _holder(run: Path) -> int | None:
     """Return the pid of the living process that holds the lock."""
     try:
         pid = int(_lock_text(run))
     except (OSError, ValueError):
         return None
-    if pid <= 0 or pid == os.getpid():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return pid
+    return pid if pid > 0 and pid != os.getpid() and is_alive(pid) else None
 
 
 def _lock_text(run: Path) -> str:
@@ -179,16 +206,29 @@ def list_runs(folder: Path = RUNS) -> list[Listed]:
     """Return every run below a folder, newest first."""
     if not folder.is_dir():
         return []
-    found = [_listed(config.parent) for config in folder.glob("*/config.yaml") if _is_run(config.parent)]
+    found = [_listed(config.parent) for config in folder.glob("*/config.yaml") if is_run(config.parent)]
     return sorted(found, key=lambda run: (-run.created, str(run.run)))
 
 
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder is one that training made, finished or not; other tools too have a config.yaml."""
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is one that training made, finished or not; other tools too have a config.yaml, and ours may be copied."""
     try:
-        return {"data", "resolved"} <= set(read_config(folder)) and (folder / "split.csv").is_file()
+        config = read_config(folder)
     except RunError:
         return False
+    if (folder / "split.csv").is_file():
+        return {"data", "resolved"} <= set(config)
+    early = all(entry.name in _EARLY or is_leftover(entry.name) for entry in folder.iterdir())
+    return early and list(config.get("resolved") or ()) == [STARTED_IN]
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether training came to its end: only the last write of ``metrics.json`` says how long the report took."""
+    try:
+        seconds = read_metrics(run).get("seconds")
+    except RunError:
+        return False
+    return isinstance(seconds, dict) and "report" in seconds
 
 
 def _listed(run: Path) -> Listed:
@@ -196,7 +236,7 @@ def _listed(run: Path) -> Listed:
     metrics: dict[str, Any] = {}
     with contextlib.suppress(RunError):
         metrics = read_metrics(run)
-    state = "finished" if metrics else "running" if _holder(run) else "unfinished"
+    state = "finished" if is_finished(run) else "running" if _holder(run) else "unfinished"
     headline = metrics.get("headline", "")
     figures = metrics.get(headline) or {}
     created = (run / "config.yaml").stat().st_mtime
@@ -231,7 +271,7 @@ def _undeletable(run: Path) -> RunError | None:
     holder = _holder(run)
     if holder is not None:
         return _busy(run, holder)
-    if _is_run(run) and not run.is_symlink():
+    if is_run(run) and not run.is_symlink():
         return None
     got = "a link" if run.is_symlink() else "a folder that training did not make" if run.is_dir() else "no such folder"
     return RunError("Cannot delete", where=run, expected="the folder of a run", got=got, hint="`seefit runs` lists the runs")

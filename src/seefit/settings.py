@@ -25,6 +25,7 @@ class Settings(BaseModel):
     group_by: str | None = None
     follow_links: bool = False
     sha256: str | None = None
+    extend: Path | None = None
     preset: Literal["fast"] = "fast"
     method: Literal["probe"] = "probe"
     backbone: str = "lite0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,14 @@ class Prediction:
         classes: C names.
         probabilities: (C,) float32, calibrated, summing to 1; zeros when there is an error.
         error: Why there is no answer.
+        features: (D,) float32, where they were asked for.
     """
 
     sample: Sample
     classes: Sequence[str]
     probabilities: NDArray[np.float32]
     error: Undecodable | Unreadable | None = None
+    features: NDArray[np.float32] | None = None
 
     @property
     def label(self) -> str:
@@ -50,30 +52,42 @@ class Prediction:
         return [{"label": self.classes[i], "score": float(self.probabilities[i])} for i in order]
 
 
-def predict(bundle: Bundle, samples: Iterable[Sample], *, max_pixels: int = MAX_PIXELS) -> Iterator[Prediction]:
+def predict(
+    bundle: Bundle,
+    samples: Iterable[Sample],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    features: bool = False,
+    read: Callable[[Sample], NDArray[np.uint8]] | None = None,
+) -> Iterator[Prediction]:
     """Yield a prediction per image, in order; an image that cannot be decoded gives one with an error.
 
     Args:
         bundle: What to predict with.
         samples: Any number of images.
         max_pixels: As in `seefit.data.image.decode`.
+        features: Also give the features that the head saw.
+        read: Gives the pixels of an image; when None its file is decoded.
     """
     reference, nothing = bundle.reference, np.zeros(len(bundle.classes), np.float32)
+    outputs = ["probabilities", "features"] if features else ["probabilities"]
+    load = read or (lambda sample: decode(sample.path, max_pixels=max_pixels))
 
     def pixels(sample: Sample) -> NDArray[np.float32] | Undecodable | Unreadable:
         try:
-            return reference.pixels(decode(sample.path, max_pixels=max_pixels))
+            return reference.pixels(load(sample))
         except (Undecodable, Unreadable) as error:
             return error
+
+    def prediction(sample: Sample, probabilities: NDArray[np.float32], seen: NDArray[np.float32] | None = None) -> Prediction:
+        return Prediction(sample, bundle.classes, probabilities, features=seen)
 
     def answer(batch: list[Sample]) -> list[Prediction]:
         items = [pixels(sample) for sample in batch]
         good = [item for item in items if isinstance(item, np.ndarray)]
-        answers = iter(reference.run(np.stack(good), ["probabilities"])[0] if good else ())
+        answers = iter(zip(*reference.run(np.stack(good), outputs), strict=True) if good else ())
         return [
-            Prediction(sample, bundle.classes, next(answers))
-            if isinstance(item, np.ndarray)
-            else Prediction(sample, bundle.classes, nothing, item)
+            prediction(sample, *next(answers)) if isinstance(item, np.ndarray) else Prediction(sample, bundle.classes, nothing, item)
             for sample, item in zip(batch, items, strict=True)
         ]
 

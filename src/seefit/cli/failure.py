@@ -31,12 +31,12 @@ def explain(error: BaseException, arguments: list[str]) -> int:
     """
     if isinstance(error, SystemExit):
         if error.code == TERMINATED:
-            print(STOPPED, file=sys.stderr)
+            _say_stopped(error)
         return error.code if isinstance(error.code, int) else BUG
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        print(STOPPED, file=sys.stderr)
+        _say_stopped(error)
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,8 +49,19 @@ def explain(error: BaseException, arguments: list[str]) -> int:
     if "--json" in arguments:
         print(to_json(known.to_json()))
     else:
-        print(f"error: {printable(known.message)}\n{printable(known.hint)}", file=sys.stderr)
+        print("\n".join(printable(line) for line in [f"error: {known.message}", known.hint, *_notes(error)]), file=sys.stderr)
     return known.exit_code
+
+
+def _say_stopped(error: BaseException) -> None:
+    """Say that the user or the system stopped the command, and where a run was begun how to go on with it."""
+    notes = _notes(error)
+    print("\n".join(["Interrupted. What is done so far is kept.", *map(printable, notes)]) if notes else STOPPED, file=sys.stderr)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what was added to an error on its way, such as how to go on with the run it ended."""
+    return getattr(error, "__notes__", [])
 
 
 def _known(error: BaseException, arguments: list[str]) -> SeefitError | None:

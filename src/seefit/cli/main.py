@@ -105,6 +105,7 @@ def train(
     group_by: o.GroupBy = None,
     follow_links: o.FollowLinks = None,
     sha256: o.Sha256 = None,
+    extend: o.Extend = None,
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
@@ -119,6 +120,22 @@ def train(
     from seefit.cli.train import train as command
 
     return command(_given(**settings), config=config, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def resume(
+    run: o.RunPath,
+    epochs: Annotated[int | None, typer.Option(help="Train for so many epochs in all.", show_default="as the run began")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Go on with a run that was interrupted."""
+    from seefit.cli.resume import resume as command
+
+    return command(run, _given(epochs=epochs, seed=seed, device=device), json_output=json, console=Console(quiet=quiet))
 
 
 @app.command()

@@ -28,6 +28,7 @@ Root = Annotated[Path | None, _image(help="The folder that a CSV's paths are rel
 GroupBy = Annotated[str | None, _image(help="Keep together by: a CSV column, a regular expression, or none.", default="the group column")]
 FollowLinks = Annotated[bool | None, _image("--follow-links", help="Also take files that links outside DATA point to.", default="off")]
 Sha256 = Annotated[str | None, _image(help="What an archive must have.", default="not checked")]
+Extend = Annotated[Path | None, _image(help="A finished run: DATA is added to its images and classes.", default="none")]
 MaxSkipped = Annotated[float | None, _image(help="Largest share of images that may be left out.", default="0.01")]
 MaxPixels = Annotated[int | None, _image(help="Images with more pixels are left out.", default="100000000")]
 AllowLeak = Annotated[bool | None, _image("--allow-leak", help="Accept the same image on two sides of a given split.", default="off")]

@@ -34,6 +34,19 @@ def show_figures(metrics: dict[str, Any]) -> None:
         if figures.get(key):
             print(f"  {name:<28} {_figure(figures[key], '+.1%' if key in _SIGNED else '.1%' if key in _SHARES else '.3f')}")
     _show_classes(metrics.get("per_class") or {})
+    _show_extension(metrics.get("extension") or {})
+
+
+def _show_extension(extension: dict[str, Any]) -> None:
+    """Print what an extended run gained or lost on the images of the run it came from."""
+    earlier = extension.get("earlier_images")
+    if not earlier:
+        return
+    print(f"\nThe {earlier['n']:,} of them that {one_line(extension['extended_from'])} was judged on" + " " * 6 + "[95 % interval]")
+    for side in ("before", "after"):
+        figures = ", ".join(f"{_NAMES[name]} {_figure(figure, '.1%').strip()}" for name, figure in earlier[side].items())
+        print(f"  {side:<10} {figures}")
+    print(f"  {'difference':<10} accuracy {_figure(earlier['difference']['accuracy'], '+.1%').strip()}, image by image")
 
 
 def _figure(figure: dict[str, float | None], form: str) -> str:

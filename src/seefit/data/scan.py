@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -48,6 +48,7 @@ class Scan:
         near_leaks: Names of near-duplicates on several sides of a given split.
         formats: Number of usable images per file format.
         modes: Number of usable images per colour model.
+        recalled: Names of images whose file is gone or changed, and that are known from the cache.
         warnings: Sentences about what is odd and accepted.
         seconds: What the scan took.
     """
@@ -65,16 +66,18 @@ class Scan:
     near_leaks: list[list[str]] = field(default_factory=list)
     formats: dict[str, int] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
+    recalled: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def scan(dataset: Dataset, *, max_pixels: int = MAX_PIXELS, console: Console = QUIET) -> Scan:
+def scan(dataset: Dataset, *, max_pixels: int = MAX_PIXELS, known: Mapping[Sample, str] | None = None, console: Console = QUIET) -> Scan:
     """Decode every image of a dataset and compare them all.
 
     Args:
         dataset: With or without labels.
         max_pixels: Images with more pixels are skipped.
+        known: What some files are known to hold, as in `seefit.data.findings.find`.
         console: Where the bar is shown.
 
     Returns:
@@ -84,7 +87,7 @@ def scan(dataset: Dataset, *, max_pixels: int = MAX_PIXELS, console: Console = Q
         ResourceError: The cache folder cannot be written to.
     """
     started = time.monotonic()
-    findings, damaged = find(dataset.samples, max_pixels=max_pixels, console=console)
+    findings, damaged = find(dataset.samples, max_pixels=max_pixels, known=known, console=console)
     result = _compare(dataset, findings)
     good = set(result.sha256)
     usable = [found for found in findings if found.sha256 in good]
@@ -93,6 +96,29 @@ def scan(dataset: Dataset, *, max_pixels: int = MAX_PIXELS, console: Console = Q
         result.warnings.append(f"{damaged:,} damaged entries of the cache were found and worked out again.")
     result.seconds = time.monotonic() - started
     return result
+
+
+def subset(scan: Scan, index: Sequence[int], samples: Sequence[Sample]) -> Scan:
+    """Return the scan of some of its usable images, with what belongs together worked out again.
+
+    Args:
+        scan: The scan of all.
+        index: Positions of the images to keep.
+        samples: What they are called and said to be now; their content is the same.
+    """
+    chosen = replace(
+        scan,
+        samples=list(samples),
+        sha256=[scan.sha256[i] for i in index],
+        sizes=scan.sizes[list(index)],
+        clusters=[scan.clusters[i] for i in index],
+        duplicates=[],
+        near_duplicates=[],
+        leaks=[],
+        near_leaks=[],
+    )
+    _name_groups(chosen)
+    return chosen
 
 
 def _compare(dataset: Dataset, findings: Sequence[Finding]) -> Scan:
@@ -118,6 +144,7 @@ def _compare(dataset: Dataset, findings: Sequence[Finding]) -> Scan:
         label_conflicts=[[dataset.samples[i].name for i in members] for members in conflicts.values()],
         formats=dict(Counter(found.format for found in chosen).most_common()),
         modes=dict(Counter(found.mode for found in chosen).most_common()),
+        recalled=[dataset.samples[i].name for i in usable if findings[i].recalled],
     )
     _name_groups(result)
     return result

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.bundle import Bundle
-from seefit.bundle.predict import cells, columns, predict
+from seefit.bundle.predict import Prediction, cells, columns, predict
+from seefit.bundle.runtime import in_batches
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Dataset, Sample, Skip
 from seefit.data.image import MAX_PIXELS
+from seefit.data.listing import first_five
 from seefit.data.split import SplitRow, read_split
 from seefit.data.tables import write_table
 from seefit.errors import DataError, RunError
+from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.metrics import Metrics, judge
 from seefit.files import atomic_path
+
+if TYPE_CHECKING:
+    from seefit.training.cache import Recipe
 
 
 def evaluate_part(
@@ -28,6 +35,7 @@ def evaluate_part(
     *,
     majority: int | None,
     leaking: Collection[str] = (),
+    gone: Collection[str] = (),
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
     console: Console = QUIET,
@@ -41,6 +49,7 @@ def evaluate_part(
         part: ``test``, or ``val`` when there is no test part.
         majority: Index of the commonest class of the training part.
         leaking: Names of images that stand, equal or nearly so, in another part too.
+        gone: The sha256 of images whose file is gone: their kept features stand for them.
         max_pixels: As in `seefit.data.image.decode`.
         seed: Of the bootstrap.
         console: Where to show progress.
@@ -49,10 +58,10 @@ def evaluate_part(
         The figures of the part; and those without its leaking images, None where it has none or nothing else.
 
     Raises:
-        RunError: An image of the part is gone or cannot be decoded any more.
+        RunError: An image of the part changed or cannot be decoded any more, or of one that is gone no features are kept.
     """
     rows = [row for row in read_split(run / "split.csv") if row.split == part]
-    probabilities = _probabilities(bundle, [Sample(root / row.path, row.path, None) for row in rows], max_pixels, console)
+    probabilities = _probabilities(bundle, rows, root, frozenset(gone), max_pixels, console)
     position = {name: i for i, name in enumerate(bundle.classes)}
     labels = np.array([position[row.label] for row in rows])
     weights, groups = np.array([row.weight for row in rows]), group_numbers([row.group for row in rows])
@@ -130,21 +139,66 @@ def group_numbers(groups: Sequence[str | None]) -> NDArray[np.int64] | None:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
-def _probabilities(bundle: Bundle, samples: Sequence[Sample], max_pixels: int, console: Console) -> NDArray[np.float32]:
-    probabilities = np.empty((len(samples), len(bundle.classes)), np.float32)
-    with console.bar("Evaluating", len(samples)) as advance:
-        for i, prediction in enumerate(predict(bundle, samples, max_pixels=max_pixels)):
-            if prediction.error is not None:
-                raise RunError(
-                    "An image of the run cannot be read any more",
-                    where=prediction.sample.path,
-                    expected="the image that was trained or split with",
-                    got=prediction.error.reason,
-                    hint="Put the image back, or train again",
-                )
-            probabilities[i] = prediction.probabilities
-            advance(1)
+def _probabilities(
+    bundle: Bundle, rows: Sequence[SplitRow], root: Path, gone: Collection[str], max_pixels: int, console: Console
+) -> NDArray[np.float32]:
+    """Return (N, C) probabilities, and keep the features of the images: they stand for those whose file will be gone one day."""
+    from seefit.training.cache import CHUNK, keep_features
+    from seefit.training.engine import read_image
+    from seefit.training.features import reference_recipe
+
+    recipe, contents = reference_recipe(bundle), {row.path: row.sha256 for row in rows}
+
+    def read(sample: Sample) -> NDArray[np.uint8]:
+        return read_image(sample, contents[sample.name], max_pixels)
+
+    probabilities = np.empty((len(rows), len(bundle.classes)), np.float32)
+    away = [i for i, row in enumerate(rows) if row.sha256 in gone]
+    if away:
+        probabilities[away] = _from_kept(bundle, [rows[i] for i in away], recipe)
+    there = [i for i, row in enumerate(rows) if row.sha256 not in gone]
+    samples = [Sample(root / rows[i].path, rows[i].path, None) for i in there]
+    with console.bar("Evaluating", len(there)) as advance:
+        answers = zip(there, predict(bundle, samples, features=True, read=read), strict=True)
+        for chunk in in_batches(answers, CHUNK):
+            for i, prediction in chunk:
+                probabilities[i] = _answer(prediction)
+            keep_features([rows[i].sha256 for i, _ in chunk], [p.features for _, p in chunk if p.features is not None], recipe)
+            advance(len(chunk))
     return probabilities
+
+
+def _answer(prediction: Prediction) -> NDArray[np.float32]:
+    if prediction.error is not None:
+        raise RunError(
+            "An image of the run cannot be read any more",
+            where=prediction.sample.path,
+            expected="the image that was trained or split with",
+            got=prediction.error.reason,
+            hint="Put the image back, or train again",
+        )
+    return prediction.probabilities
+
+
+def _from_kept(bundle: Bundle, rows: Sequence[SplitRow], recipe: Recipe) -> NDArray[np.float64]:
+    """Return the (N, C) probabilities that the head gives to kept features: what the graph would answer to the images."""
+    from safetensors.numpy import load_file
+
+    from seefit.training.cache import kept_features
+
+    kept = kept_features([row.sha256 for row in rows], recipe)
+    lost = [row.path for row, features in zip(rows, kept, strict=True) if features is None]
+    if lost:
+        raise RunError(
+            "Images of the run are gone",
+            where=first_five(lost),
+            expected="their files, or kept features of them",
+            got="neither",
+            hint="Put the images back, or train again",
+        )
+    head = load_file(bundle.folder / "head.safetensors")
+    features = np.stack([row for row in kept if row is not None])
+    return softmax(features @ head["weight"].T + head["bias"], bundle.manifest["temperature"])
 
 
 def _write(run: Path, classes: Sequence[str], rows: Sequence[SplitRow], probabilities: NDArray[np.float32]) -> None:

@@ -114,6 +114,24 @@ def cached_features(
     return features
 
 
+def kept_features(sha256: Sequence[str], recipe: Recipe) -> list[NDArray[np.float32] | None]:
+    """Return the features (D,) that are kept of contents, None where there are none."""
+    with open_store() as store:
+        values = store.get(recipe.shelf, [bytes.fromhex(digest) for digest in sha256])
+    return [None if value is None else np.frombuffer(value, np.float32) for value in values]
+
+
+def keep_features(sha256: Sequence[str], features: Sequence[NDArray[np.float32]], recipe: Recipe) -> None:
+    """Keep features (D,) that were computed elsewhere by a recipe.
+
+    Raises:
+        ResourceError: The disk is full or the cache folder cannot be written to.
+    """
+    with open_store() as store:
+        store.describe(recipe.shelf, asdict(recipe))
+        store.put(recipe.shelf, [(bytes.fromhex(digest), row.tobytes()) for digest, row in zip(sha256, features, strict=True)])
+
+
 def _fill_kept(features: NDArray[np.float32], keys: Sequence[bytes], recipe: Recipe, store: Store) -> tuple[list[int], int]:
     """Copy what is kept into ``features``; return the rows that are not, and how many of them are kept in another size."""
     missing, misshapen = [], 0

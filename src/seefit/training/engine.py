@@ -159,8 +159,8 @@ def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, r
         return reference
 
 
-def read_pixels(sample: Sample, sha256: str, reference: Reference, max_pixels: int) -> NDArray[np.float32]:
-    """Read, check, decode and preprocess one image that the scan has seen.
+def read_image(sample: Sample, sha256: str, max_pixels: int) -> NDArray[np.uint8]:
+    """Read, check and decode one image that the scan has seen.
 
     Raises:
         RunError: The file changed since it was scanned.
@@ -177,7 +177,12 @@ def read_pixels(sample: Sample, sha256: str, reference: Reference, max_pixels: i
             got=f"{found[:16]}…",
             hint="Start the command again when nothing writes to the images",
         )
-    return reference.pixels(decode_with_info(data, max_pixels=max_pixels).pixels)
+    return decode_with_info(data, max_pixels=max_pixels).pixels
+
+
+def read_pixels(sample: Sample, sha256: str, reference: Reference, max_pixels: int) -> NDArray[np.float32]:
+    """Preprocess one image that the scan has seen; raises as `read_image`."""
+    return reference.pixels(read_image(sample, sha256, max_pixels))
 
 
 def frozen_forward(

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from seefit.bundle.bundle import Bundle
 from seefit.bundle.graph import Fit, feature_size, features_model, features_part, graph_hash, opset_of, preprocess_model, split
-from seefit.bundle.runtime import Reference
+from seefit.bundle.runtime import Reference, in_batches
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.image import MAX_PIXELS
 from seefit.models.backbone import Backbone
-from seefit.training.cache import Recipe, cached_features, library_versions
+from seefit.training.cache import CHUNK, Recipe, cached_features, kept_features, library_versions
 from seefit.training.engine import Engine, open_engine
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ class FeatureExtractor:
             console=console,
             label=label,
         )
+
+    def kept(self, sha256: Sequence[str], *, exact: bool = False) -> list[bool]:
+        """Return whether the features of contents are kept, those of the fast engine or (``exact``) of the reference."""
+        recipe = self._recipe(self.reference if exact else self.engine)
+        return [features is not None for chunk in in_batches(sha256, CHUNK) for features in kept_features(chunk, recipe)]
 
     def use_reference(self) -> None:
         """Compute with the reference from now on: the fast engine was found to differ too much."""
