@@ -30,6 +30,13 @@ def test_a_model_without_published_figures_has_no_source(capsys: pytest.CaptureF
     assert not any(line.startswith("[1]") for line in lines)
 
 
+def test_a_net_to_be_trained_from_scratch_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    models(filter="lenet5")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["lenet5", "0.1", "M", "0.33", "M", "5", "32", "px", "-", "-", "-", "Apache-2.0", "scratch"]
+    assert "train it with --method scratch" in " ".join(lines)
+
+
 def test_json_is_one_object_and_filtered(capsys: pytest.CaptureFixture[str]) -> None:
     assert models(filter="lite0", json_output=True) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seefit.errors import unknown_name
 from seefit.files import to_json
-from seefit.models.zoo import ZOO, Model, Source, matching, weights_here
+from seefit.models.zoo import PUBLISHED, ZOO, Model, Source, matching, weights_here
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,8 +76,9 @@ def _print_table(rows: Sequence[Model]) -> None:
     sources = list(dict.fromkeys(model.source for model in rows if model.source))
     console.print(_table(rows, sources))
     console.print(
-        "params: with 1000 classes. mult-adds: one image at that input, convolutions and linear layers. depth: layers on the longest way. "
-        "top-1, top-5: published ImageNet accuracy in %. source: see below. weights here: no download needed."
+        "params: with 1000 classes (lenet5 with 10, small with 2). mult-adds: one image at that input, convolutions and linear layers. "
+        "depth: layers on the longest way. top-1, top-5: published ImageNet accuracy in %. source: see below. "
+        "weights here: no download needed; scratch: none were published, train it with --method scratch."
     )
     for number, source in enumerate(sources, 1):
         console.print(f"[{number}] {source.table}\n    {source.url}", markup=False, soft_wrap=True)
@@ -101,14 +102,14 @@ def _cells(model: Model, sources: Sequence[Source]) -> list[str]:
     return [
         model.name,
         f"{model.parameters / 1e6:.1f} M",
-        f"{model.multiply_adds / 1e9:.2f} G",
+        f"{model.multiply_adds / 1e9:.2f} G" if model.multiply_adds >= 5e6 else f"{model.multiply_adds / 1e6:.2f} M",
         str(model.depth),
         f"{model.input_px} px",
         _per_cent(model.top1),
         _per_cent(model.top5),
         f"\\[{sources.index(model.source) + 1}]" if model.source else "-",
         model.licence,
-        "yes" if weights_here(model) else "no",
+        "yes" if weights_here(model) else "scratch" if model.timm_name in PUBLISHED else "no",
     ]
 
 

@@ -1,21 +1,21 @@
-"""Pretrained networks as feature extractors: any timm model by name, turned into ONNX once and kept.
+"""Pretrained networks as feature extractors: any network that can be named, turned into ONNX once and kept.
 
-The only importer of timm. Once a backbone is kept, nothing here needs torch: its description is JSON and
-its network ONNX.
+Once a backbone is kept, nothing here needs torch: its description is JSON and its network ONNX. Networks that are not
+timm's come from `seefit.models.architecture` with timm's ways.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,15 @@ from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
 from seefit.errors import UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
+from seefit.models.architecture import check_name, check_size, create_foreign, is_foreign, size_option
 from seefit.models.weights import Weights, available, check_available, find_weights, no_weights, read_weights
-from seefit.models.zoo import ZOO, resolve
+from seefit.models.zoo import resolve
 
 if TYPE_CHECKING:
     import torch
 
 CONVERTER_VERSION = 2
+_UNSAFE = re.compile(r"[^\w.-]")  # in a file name
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Backbone:
     """A frozen network as a file, with what its own data config says of its input.
 
     Attributes:
-        name: timm's name.
+        name: From `seefit.models.zoo.resolve`: timm's, or what tells another network.
         image_size: Side of the square input in pixels.
         mean: Per channel, of RGB in [0, 1].
         std: Per channel, of RGB in [0, 1].
@@ -85,7 +87,7 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
     """Return a backbone from the cache folder, converting it first when it is not there.
 
     Args:
-        name: A timm name, or one of seefit's short names (``lite0``).
+        name: A timm name, ``torchvision/<name>``, ``file.py:function``, or one of seefit's short names (``lite0``).
         image_size: Side of the input in pixels; None for what the backbone's own data config says.
         console: Where to say that a conversion runs.
 
@@ -95,13 +97,13 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
         ArtefactError: A local weight file is damaged or of another model.
     """
     name = resolve(name)
-    _check_size(image_size)
+    check_size(image_size)
     weights = find_weights(name)
     description = _description(name, image_size, weights)
     kept = _kept(description)
     if kept is not None:
         return kept
-    _check_name(name)
+    check_name(name)
     _check_weights(name, ask=True)
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
     if "torch" not in sys.modules:
@@ -121,23 +123,25 @@ def check_backbone(name: str, image_size: int | None = None) -> None:
         ResourceError: No weights on this machine, and the hub may not be asked.
     """
     name = resolve(name)
-    _check_size(image_size)
+    check_size(image_size)
     if not _description(name, image_size, find_weights(name)).is_file():
-        _check_name(name)
+        check_name(name)
         _check_weights(name, ask=False)
 
 
 def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:
-    """Create a timm model in evaluation mode, with the given pretrained weights or without any.
+    """Create a model in evaluation mode, with the given pretrained weights or without any.
 
     Raises:
-        UsageError: timm does not know the name.
+        UsageError: The name is unknown, or a user's own network cannot be used.
         ResourceError: The weights are on the hub and it cannot be reached.
     """
+    check_name(name)
+    if is_foreign(name):
+        return create_foreign(name, weights, image_size=image_size)
     import timm
 
-    _check_name(name)
-    size = {"img_size": image_size} if image_size and _takes_size(name) else {}
+    size = size_option(name, image_size)
     if weights is None or weights.file is not None:
         model: torch.nn.Module = timm.create_model(name, pretrained=False)
         state = read_weights(name, weights, model.state_dict()) if weights is not None else None
@@ -163,53 +167,47 @@ def tower(backbone: Backbone) -> torch.nn.Module:
     return _tower(model, torch.zeros(2, 3, backbone.image_size, backbone.image_size))[0]
 
 
-def _check_name(name: str) -> None:
-    """Raise for a name that timm does not know, with the names of our table and timm's closest."""
-    if any(name == model.timm_name for model in ZOO if "/" not in name):
-        return  # a test holds the table against timm; importing it takes seconds
-    import timm
+def convert_state(backbone: Backbone, state: dict[str, torch.Tensor], identity: str, target: Path) -> Backbone:
+    """Turn a network with other weights, such as fine-tuned ones, into ONNX.
 
-    network, _, tag = name.partition(".")
-    if not timm.is_model(network):
-        close = difflib.get_close_matches(name, timm.list_models(), n=5)
-        unknown_name("backbone", name, {*(model.name for model in ZOO if timm.is_model(model.timm_name)), *close})
-    pretrained = timm.list_models(f"{network}.*", pretrained=True)
-    if tag and name not in pretrained:
-        unknown_name("backbone", name, {network, *pretrained})
+    Args:
+        backbone: The network.
+        state: Its whole state dict.
+        identity: Names the weights: a sha256.
+        target: The ONNX file to write.
+    """
+    import torch
+
+    model = create(backbone.name, image_size=backbone.image_size)
+    model.load_state_dict(state)
+    probe = torch.zeros(2, 3, backbone.image_size, backbone.image_size)
+    with atomic_path(target) as temporary:
+        _export(_tower(model, probe)[0], probe, ["pixels"], [stage.name for stage in backbone.stages], temporary)
+    return replace(backbone, weights=identity, onnx=target, sha256=sha256_file(target))
+
+
+def untraced() -> tuple[tuple[Any, ...], tuple[type, ...]]:
+    """Return the functions and the kinds of modules that timm says a symbolic trace must not look into."""
+    from timm.layers import get_notrace_functions, get_notrace_modules
+
+    return tuple(get_notrace_functions()), tuple(get_notrace_modules())
 
 
 def _check_weights(name: str, *, ask: bool) -> None:
     if available(name):
         return
-    import timm
+    if not is_foreign(name):
+        import timm
 
-    if not available(name) and not timm.get_pretrained_cfg(name).has_weights:
-        raise no_weights(name, "none here, and timm has none either")
+        if not timm.get_pretrained_cfg(name).has_weights:
+            raise no_weights(name, "none here, and timm has none either")
     check_available(name, ask=ask)
-
-
-def _check_size(image_size: int | None) -> None:
-    if image_size is not None and not 32 <= image_size <= 2048:
-        raise UsageError(
-            "Bad image size",
-            where="--image-size",
-            expected="32 to 2048 pixels",
-            got=str(image_size),
-            hint="Leave out --image-size to use the backbone's own",
-        )
-
-
-def _takes_size(name: str) -> bool:
-    import timm
-
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    return bool(config and config.fixed_input_size)
 
 
 def _description(name: str, image_size: int | None, weights: Weights) -> Path:
     """Return where the description of a kept backbone is; its network is beside it. Another timm or torch makes another file."""
     key = json.dumps([name, image_size, weights.identity, CONVERTER_VERSION, version("timm"), version("torch")])
-    stem = f"{name.replace('/', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    stem = f"{_UNSAFE.sub('-', name)}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     return cache_folder("backbones") / f"{stem}.json"
 
 

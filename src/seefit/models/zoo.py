@@ -5,10 +5,11 @@ they can be compared before anything is downloaded.
 
 What the numbers mean:
 
-- ``parameters``: of the whole ImageNet classifier with its 1000 classes. Counted on the built model.
+- ``parameters``: of the whole ImageNet classifier with its 1000 classes (``lenet5`` with 10, ``small`` with 2, as published).
+  Counted on the built model.
 - ``multiply_adds``: of one image at ``input_px``, convolutions and linear layers only; norms, activations and
   the products inside attention are left out. Counted with hooks on the built model. (Sources that count more
-  print more: 407 M for Lite0, where the layers alone make 385 M.)
+  print more: 407 M for Lite0, where the layers alone make 385 M; `seefit.models.summary` says what is known of that.)
 - ``depth``: the most convolutions and linear layers that one value passes through, as in the "50" of ResNet-50.
 - ``top1``, ``top5``: per cent on the 50,000 ImageNet validation images, copied from ``source`` for the weights
   that the name loads; None where the source has no figure. They were measured at ``input_px``.
@@ -36,7 +37,7 @@ class Model:
 
     Attributes:
         name: What a user types.
-        timm_name: The name in timm, or ``torchvision/<name>``.
+        timm_name: The name in timm, ``torchvision/<name>``, or a name in `PUBLISHED`.
         aliases: Other spellings that mean the same model.
         parameters: Number of weights, with 1000 classes.
         multiply_adds: For one image at ``input_px``; convolutions and linear layers.
@@ -93,7 +94,6 @@ ZOO: tuple[Model, ...] = (
     Model("inception_v4", "inception_v4", ("inceptionv4",), 42_679_816, 12_253_974_624, 76, 299, 80.144, 94.982, "Apache-2.0", TIMM),
     Model("inception_resnet_v2", "inception_resnet_v2", ("inceptionresnetv2", "inception-resnet-v2"), 55_843_464, 13_155_794_016, 176, 299, 80.434, 95.312, "Apache-2.0", TIMM),  # noqa: E501
     Model("torchvision/googlenet", "torchvision/googlenet", ("googlenet", "inception_v1"), 6_624_904, 1_498_376_192, 22, 224, 69.778, 89.530, "BSD-3-Clause", TORCHVISION),  # noqa: E501
-    # Plain "alexnet" is the net as published in 2012; torchvision's is the narrower one of 2014.
     Model("torchvision/alexnet", "torchvision/alexnet", (), 61_100_840, 714_188_480, 8, 224, 56.522, 79.066, "BSD-3-Clause", TORCHVISION),
     Model("mobilenetv2", "mobilenetv2_100", ("mobilenet_v2", "mobilenet-v2"), 3_504_872, 300_774_272, 53, 224, 72.910, 91.000, "Apache-2.0", TIMM),  # noqa: E501
     Model("densenet121", "densenet121", ("densenet-121",), 7_978_856, 2_834_161_664, 121, 224, 75.574, 92.648, "Apache-2.0", TIMM),
@@ -109,6 +109,11 @@ ZOO: tuple[Model, ...] = (
     Model("vit_small", "vit_small_patch16_224", ("vit-small",), 22_050_664, 4_241_218_560, 50, 224, 81.402, 96.150, "Apache-2.0", TIMM),
     Model("vit_base", "vit_base_patch16_224", ("vit-base",), 86_567_656, 16_848_500_736, 50, 224, 85.108, 97.530, "Apache-2.0", TIMM),
     Model("deit_small", "deit_small_patch16_224", ("deit-small",), 22_050_664, 4_241_218_560, 50, 224, 79.856, 95.056, "Apache-2.0", TIMM),
+    # As published and without weights, to be trained from scratch. torchvision's AlexNet is the narrower one of 2014.
+    Model("lenet5", "lenet5", ("lenet-5",), 60_850, 326_520, 5, 32, None, None, "Apache-2.0", None),
+    Model("alexnet", "alexnet", (), 60_965_224, 724_406_816, 8, 227, None, None, "Apache-2.0", None),
+    Model("zfnet", "zfnet", (), 62_357_608, 1_168_032_896, 8, 224, None, None, "Apache-2.0", None),
+    Model("small", "small", (), 2_740_706, 3_228_160_256, 4, 225, None, None, "Apache-2.0", None),
 )
 # fmt: on
 
@@ -117,11 +122,13 @@ def _spellings(model: Model) -> tuple[str, ...]:
     return (model.name, *model.aliases, model.timm_name)
 
 
+PUBLISHED = ("lenet5", "alexnet", "zfnet", "small")  # built by `seefit.models.classic`
+
 _BY_SPELLING = {spelling: model for model in ZOO for spelling in _spellings(model)}
 
 
 def resolve(name: str) -> str:
-    """Return the timm name (or ``torchvision/<name>``) that a user's name for a backbone stands for.
+    """Return the name to build by (timm's, ``torchvision/<name>`` or one in `PUBLISHED`) that a user's name for a backbone stands for.
 
     Args:
         name: A name or alias of the table, in any case, or any other name.

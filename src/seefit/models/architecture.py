@@ -1,0 +1,232 @@
+"""Every network that can be named, without its weights: timm's, torchvision's, the published ones, the user's own.
+
+Those that are not timm's are called foreign here; `create_foreign` gives them timm's ways, so that whatever works with
+timm's networks works with them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from seefit.errors import UsageError, unknown_name
+from seefit.models.hub import TORCHVISION
+from seefit.models.own import is_own, load_own
+from seefit.models.weights import Weights, read_weights
+from seefit.models.zoo import PUBLISHED, ZOO
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Result = TypeVar("Result")
+
+OWN_SIZE = 224  # pixels; of a user's own network unless --image-size says otherwise
+
+
+def is_foreign(name: str) -> bool:
+    """Return whether a name means a network that timm does not make."""
+    return name in PUBLISHED or name.startswith(TORCHVISION) or is_own(name)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that nobody knows, with the closest ones; a user's own file is looked at when it is loaded.
+
+    Raises:
+        UsageError: The name is unknown.
+    """
+    if is_own(name) or any(name == model.timm_name for model in ZOO):
+        return  # a test holds the table against timm and torchvision; importing them takes seconds
+    if name.startswith(TORCHVISION):
+        import torchvision
+
+        known = [TORCHVISION + short for short in torchvision.models.list_models(module=torchvision.models)]
+        if name not in known:
+            unknown_name("backbone", name, known)
+        return
+    import timm
+
+    network, _, tag = name.partition(".")
+    if not timm.is_model(network):
+        close = difflib.get_close_matches(name, timm.list_models(), n=5)
+        unknown_name("backbone", name, {*(model.name for model in ZOO), *close})
+    pretrained = timm.list_models(f"{network}.*", pretrained=True)
+    if tag and name not in pretrained:
+        unknown_name("backbone", name, {network, *pretrained})
+
+
+def check_size(image_size: int | None) -> None:
+    """Refuse an image size that no network is for.
+
+    Raises:
+        UsageError: It is below 32 or above 2048 pixels.
+    """
+    if image_size is not None and not 32 <= image_size <= 2048:
+        raise UsageError(
+            "Bad image size",
+            where="--image-size",
+            expected="32 to 2048 pixels",
+            got=str(image_size),
+            hint="Leave out --image-size to use the backbone's own",
+        )
+
+
+def size_option(name: str, image_size: int | None) -> dict[str, int]:
+    """Return timm's option for a size, for those of its networks that are built for one; nothing for others."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True) if image_size else None
+    return {"img_size": image_size} if image_size and config and config.fixed_input_size else {}
+
+
+def build(name: str, *, classes: int | None = None, image_size: int | None = None) -> tuple[nn.Module, int]:
+    """Build a whole network with its classifier, untrained.
+
+    Where it can be, it is built on torch's ``meta`` device, on which weights have shapes but no values and cost nothing.
+
+    Args:
+        name: From `seefit.models.zoo.resolve`.
+        classes: Number of classes; None for what it was made for (1000, mostly).
+        image_size: Side of the input in pixels; None for what it was made for.
+
+    Returns:
+        The network, and the side of its input in pixels.
+
+    Raises:
+        UsageError: Unknown name, bad size, or a user's file that gives no network.
+    """
+    check_name(name)
+    check_size(image_size)
+
+    def step() -> tuple[nn.Module, int]:
+        if is_foreign(name):
+            return _plain(name, classes, image_size), int(_config(name, image_size)["input_size"][-1])
+        network: Any = _timm(name, image_size, {} if classes is None else {"num_classes": classes})
+        return network, image_size or int(network.pretrained_cfg["input_size"][-1])
+
+    return _without_cost(name, step)
+
+
+def build_probed(name: str, image_size: int, stages: Sequence[str], classes: int) -> nn.Module:
+    """Build a network as a probe uses it: pooled maps of some stages, mean and maximum, and a linear head on them.
+
+    Args:
+        name: As for `build`, and built as there.
+        image_size: Side of the input in pixels.
+        stages: Names of stages, as in `seefit.models.backbone.Stage`.
+        classes: Number of classes.
+
+    Raises:
+        UsageError: As `build`.
+    """
+    check_name(name)
+    return _without_cost(name, lambda: _probed(name, image_size, stages, classes))
+
+
+def create_foreign(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> nn.Module:
+    """Create a network that timm does not make, with timm's ways of giving its stages, in evaluation mode.
+
+    Args:
+        name: As for `build`.
+        weights: Pretrained ones, or None for none; a user's own network has those that its function gives it.
+        image_size: Side of the input in pixels; None for what it was made for.
+
+    Raises:
+        UsageError: The network cannot be used as a backbone, or not at that size.
+        ArtefactError: The weights are damaged or another network's.
+        ResourceError: The weights are not here and cannot be fetched.
+    """
+    from seefit.models.traced import trace
+
+    network = _plain(name, None, image_size)
+    if weights is not None and not is_own(name):
+        network.load_state_dict(read_weights(name, weights, network.state_dict()))
+    return trace(network, _config(name, image_size), name=name)
+
+
+def _features(body: Any, pixels: torch.Tensor, stages: Sequence[str]) -> torch.Tensor:
+    """Return the pooled outputs (N, D) of the named stages, in their order."""
+    import torch
+
+    last, maps = body.forward_intermediates(pixels, output_fmt="NCHW")
+    named = dict(zip([info["module"] for info in body.feature_info], maps, strict=False))
+    given = {"final": lambda: last, "pooled": lambda: body.forward_head(last, pre_logits=True)}
+    outputs = [named[stage] if stage in named else given[stage]() for stage in stages]
+    pieces = [[output.mean((2, 3)), output.amax((2, 3))] if output.dim() == 4 else [output] for output in outputs]
+    return torch.cat([part for piece in pieces for part in piece], 1)
+
+
+def _probed(name: str, image_size: int, stages: Sequence[str], classes: int) -> nn.Module:
+    import torch
+
+    body: Any = create_foreign(name, image_size=image_size) if is_foreign(name) else _timm(name, image_size, {"num_classes": 0})
+    with torch.no_grad():
+        width = _features(body, torch.zeros(2, 3, image_size, image_size), stages).shape[1]
+
+    class Probed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for part, module in body.named_children():
+                self.add_module(part, module)
+            for key, parameter in body.named_parameters(recurse=False):
+                self.register_parameter(key, parameter)
+            self.probe = torch.nn.Linear(width, classes)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.probe(_features(body, pixels, stages))
+            return logits
+
+    return Probed().eval()
+
+
+def _without_cost(name: str, step: Callable[[], Result]) -> Result:
+    """Build on the ``meta`` device what can be: not a user's own network, nor torchvision's RegNets, which compute as they are built."""
+    import torch
+
+    if not is_own(name):
+        with contextlib.suppress(NotImplementedError), torch.device("meta"):
+            return step()
+    return step()
+
+
+def _timm(name: str, image_size: int | None, options: dict[str, int]) -> nn.Module:
+    import timm
+
+    network: nn.Module = timm.create_model(name, pretrained=False, **options, **size_option(name, image_size))
+    return network.eval()
+
+
+def _plain(name: str, classes: int | None, image_size: int | None) -> nn.Module:
+    """Build a foreign network as its makers do."""
+    if is_own(name):
+        return load_own(name, classes).eval()
+    if name in PUBLISHED:
+        from seefit.models.classic import classic
+
+        return classic(name, classes, image_size).eval()
+    import torchvision
+
+    short = name.removeprefix(TORCHVISION)
+    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if short in {"googlenet", "inception_v3"}:  # as torchvision builds them for its weights
+        options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
+    network: nn.Module = torchvision.models.get_model(short, weights=None, **options)
+    return network.eval()
+
+
+def _config(name: str, image_size: int | None) -> dict[str, Any]:
+    """Return what a foreign network wants of its input, in timm's words; for a user's own ImageNet's mean and spread."""
+    from seefit.models.classic import CLASSIC, IMAGENET_MEAN, IMAGENET_STD
+
+    size, mean, std = OWN_SIZE, IMAGENET_MEAN, IMAGENET_STD
+    if name in PUBLISHED:
+        size, mean, std = CLASSIC[name].image_size, CLASSIC[name].mean, CLASSIC[name].std
+    elif name.startswith(TORCHVISION):
+        import torchvision
+
+        wanted = torchvision.models.get_model_weights(name.removeprefix(TORCHVISION)).DEFAULT.transforms()
+        size, mean, std = wanted.crop_size[0], tuple(wanted.mean), tuple(wanted.std)
+    side = image_size or size
+    return {"input_size": (3, side, side), "mean": mean, "std": std}

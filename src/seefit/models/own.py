@@ -1,0 +1,127 @@
+"""A user's own network: ``file.py:function``, where the function returns a torch module.
+
+The file is the user's and is run as Python. Nothing is written beside it, and the random numbers that it draws are the same
+each time, so that the same file gives the same network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seefit.errors import SeefitError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+
+_OWN = re.compile(r"(?P<file>.+\.py):(?P<function>[^\W\d]\w*)", re.DOTALL)
+
+
+def is_own(name: str) -> bool:
+    """Return whether a name means a function in a Python file.
+
+    Example:
+        >>> is_own("nets/mine.py:make"), is_own("resnet50")
+        (True, False)
+    """
+    return _OWN.fullmatch(name) is not None
+
+
+def load_own(name: str, classes: int | None = None) -> torch.nn.Module:
+    """Call a function of a user's file and return the network that it makes.
+
+    Args:
+        name: ``file.py:function``; the function needs no arguments.
+        classes: Passed to the function as ``classes``; None passes nothing.
+
+    Returns:
+        The network, in the mode in which the function left it.
+
+    Raises:
+        UsageError: No such file or function, an error inside, no parameter ``classes`` for a given number, or no module returned.
+    """
+    import torch
+
+    found = _OWN.fullmatch(name)
+    if found is None:
+        raise _unfit(name, "file.py:function", "another form")
+    path = Path(found["file"])
+    if not path.is_file():
+        raise _unfit(name, f"a Python file {path}", "a folder" if path.is_dir() else "nothing there")
+    with _running(name, path.parent), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        function = _function(path, found["function"])
+        network = function(**_arguments(name, function, classes))
+    if not isinstance(network, torch.nn.Module):
+        raise _unfit(name, "a function that returns a torch.nn.Module", f"one that returns {type(network).__name__}")
+    return network
+
+
+def own_identity(name: str) -> str:
+    """Return what tells a user's network from others: a hash of its file and of all its numbers.
+
+    Raises:
+        UsageError: As `load_own`.
+    """
+    import torch
+
+    network = load_own(name)
+    digest = hashlib.sha256(Path(name.rpartition(":")[0]).read_bytes())
+    for key, tensor in network.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+    return f"own:{digest.hexdigest()}"
+
+
+def _function(path: Path, wanted: str) -> Callable[..., Any]:
+    """Run a file and return one of its functions."""
+    title = f"seefit_own_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(title, path)
+    if spec is None or spec.loader is None:
+        raise _unfit(str(path), "a Python file", "something else")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[title] = module  # dataclasses and the like look their module up
+    spec.loader.exec_module(module)
+    known = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
+    if wanted not in known:
+        unknown_name(f"function in {path}", wanted, known)
+    function: Callable[..., Any] = known[wanted]
+    return function
+
+
+def _arguments(name: str, function: Callable[..., Any], classes: int | None) -> dict[str, int]:
+    if classes is None:
+        return {}
+    if "classes" not in inspect.signature(function).parameters:
+        raise _unfit(name, "a function with a parameter `classes`", f"{function.__name__}{inspect.signature(function)}")
+    return {"classes": classes}
+
+
+@contextlib.contextmanager
+def _running(name: str, folder: Path) -> Iterator[None]:
+    """Run the user's code: its folder can be imported from, no bytecode is written, and its errors are told as ours."""
+    wrote, place = sys.dont_write_bytecode, str(folder.resolve())
+    sys.path.insert(0, place)
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    except SeefitError:
+        raise
+    except Exception as error:
+        got = f"{type(error).__name__} ({next(iter(str(error).splitlines()), 'no reason given')[:160]})"
+        raise _unfit(name, "a function that returns a torch.nn.Module", got) from error
+    finally:
+        sys.dont_write_bytecode = wrote
+        sys.path.remove(place)
+
+
+def _unfit(name: str, expected: str, got: str) -> UsageError:
+    hint = "Write a file with a function that needs no arguments and returns the network, and name both as file.py:function"
+    return UsageError("Cannot use the network", where=name, expected=expected, got=got, hint=hint)
