@@ -2,10 +2,12 @@
 
     python benchmarks/elpv.py --protocol random            # seeds 0-9, 75/25, stratified by rater probability and cell type
     python benchmarks/elpv.py --protocol grouped           # 5 folds over 45 blocks of 60 cells: no block on two sides
+    python benchmarks/elpv.py --preset balanced --augment any-way-up --against grouped-fast-lite0-auto-own
 
-Each split is written as a CSV that any rival can read (path, label, split, weight, and for `grouped` group), then
-trained and judged like any user's data. A split that is done is not done again. Prints a table and one JSON line;
-figures of test parts are read here, so every call with new settings counts in the ledger of docs/LOG.md.
+Each split is written as a CSV that any rival can read (path, label, split, weight, the rater probability as a soft
+target, and for `grouped` group), then trained and judged like any user's data. A split that is done is not done again.
+`--against` compares, on the same test images, with splits that were done before. Prints a table and one JSON line; figures of
+test parts are read here, so every call with new settings counts in the ledger of docs/LOG.md.
 """
 
 from __future__ import annotations
@@ -47,9 +49,11 @@ def write_csv(path: Path, demo: Dataset, test: np.ndarray[Any, Any], *, grouped:
     """Write one split for both sides of a comparison."""
     held = set(test.tolist())
     rows = (
-        [s.name, s.label, "test" if i in held else "train", s.weight, *([s.group] if grouped else [])] for i, s in enumerate(demo.samples)
+        [s.name, s.label, "test" if i in held else "train", s.weight, *(s.target or ()), *([s.group] if grouped else [])]
+        for i, s in enumerate(demo.samples)
     )
-    write_table(path, ["path", "label", "split", "weight", *(["group"] if grouped else [])], rows)
+    targets = [f"p:{name}" for name in demo.classes]
+    write_table(path, ["path", "label", "split", "weight", *targets, *(["group"] if grouped else [])], rows)
 
 
 def run_split(folder: Path, csv: Path, root: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -64,25 +68,42 @@ def run_split(folder: Path, csv: Path, root: Path, options: dict[str, Any]) -> d
     }
 
 
-def pooled(folders: list[Path], demo: Dataset, seed: int = 0) -> dict[str, Any]:
-    """Judge the test predictions of all folds together, with 95 % intervals by a bootstrap over the blocks."""
-    table = {sample.name: sample for sample in demo.samples}
-    rows = [row for folder in folders for row in read_table(folder / "predictions.csv")]
-    truth = np.array([row["label"] == "defective" for row in rows])
-    score = np.array([float(row["p:defective"]) for row in rows])
-    right = np.array([row["label"] == row["predicted"] for row in rows])
-    weights = np.array([table[row["path"]].weight for row in rows])
-    groups = np.array([table[row["path"]].group for row in rows])
+class Pooled:
+    """The test predictions of all splits together.
 
-    def judge(index: np.ndarray[Any, Any]) -> list[float]:
-        return [right[index].mean(), np.average(right[index], weights=weights[index]), roc_auc_score(truth[index], score[index])]
+    Args:
+        folders: Run folders of the splits.
+        demo: The data set, for weights and groups.
+    """
 
-    rng, members = np.random.default_rng(seed), [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    draws = [judge(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])) for _ in range(2000)]
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    return {
-        name: {"value": v, "low": lo, "high": hi} for name, v, lo, hi in zip(FIGURES, judge(np.arange(len(rows))), low, high, strict=True)
-    }
+    def __init__(self, folders: list[Path], demo: Dataset) -> None:
+        table = {sample.name: sample for sample in demo.samples}
+        rows = sorted((row for folder in folders for row in read_table(folder / "predictions.csv")), key=lambda row: row["path"])
+        self.paths = [row["path"] for row in rows]
+        self.truth = np.array([row["label"] == "defective" for row in rows])
+        self.score = np.array([float(row["p:defective"]) for row in rows])
+        self.right = np.array([row["label"] == row["predicted"] for row in rows])
+        self.weights = np.array([table[path].weight for path in self.paths])
+        groups = np.array([table[path].group for path in self.paths])
+        self.members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+
+    def judge(self, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the `FIGURES` of some predictions."""
+        right, weights = self.right[index], self.weights[index]
+        return np.array([right.mean(), np.average(right, weights=weights), roc_auc_score(self.truth[index], self.score[index])])
+
+
+def interval(one: Pooled, other: Pooled | None = None, seed: int = 0) -> dict[str, Any]:
+    """Return figures, or the differences of two ways on the same images, with 95 % intervals by a bootstrap over the blocks."""
+
+    def value(index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return one.judge(index) - (other.judge(index) if other is not None else 0)
+
+    rng = np.random.default_rng(seed)
+    blocks = (rng.integers(0, len(one.members), len(one.members)) for _ in range(2000))
+    low, high = np.percentile([value(np.concatenate([one.members[i] for i in drawn])) for drawn in blocks], [2.5, 97.5], axis=0)
+    everything = value(np.arange(len(one.paths)))
+    return {name: {"value": v, "low": lo, "high": hi} for name, v, lo, hi in zip(FIGURES, everything, low, high, strict=True)}
 
 
 def main() -> None:
@@ -92,10 +113,17 @@ def main() -> None:
     parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--features", default="auto")
     parser.add_argument("--image-size", type=int)
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--augment", default="light", help="for a preset that augments")
+    parser.add_argument("--with", nargs="*", default=[], metavar="NAME=VALUE", dest="more", help="further settings, as in config.yaml")
+    parser.add_argument("--against", metavar="NAME", help="compare with the splits of this name in --out")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark-elpv"))
     args = parser.parse_args()
-    options = {"backbone": args.backbone, "features": args.features, "image_size": args.image_size}
-    name = "-".join(str(value) for value in (args.protocol, args.backbone, args.features, args.image_size or "own"))
+    options = {"backbone": args.backbone, "features": args.features, "image_size": args.image_size, "preset": args.preset}
+    name = "-".join(str(value) for value in (args.protocol, args.preset, args.backbone, args.features, args.image_size or "own"))
+    if args.preset != "fast":
+        options |= {"augment": args.augment, **dict(setting.split("=", 1) for setting in args.more)}
+        name = "-".join([name, args.augment, *args.more])
     cells, demo = elpv_table(), read_demo("demo:elpv")
     found: list[dict[str, Any]] = []
     folders: list[Path] = []
@@ -112,7 +140,10 @@ def main() -> None:
     }
     result = {"protocol": args.protocol, **options, "splits": len(found), **spread}
     if args.protocol == "grouped":
-        result["pooled"] = pooled(folders, demo)
+        result["pooled"] = interval(Pooled(folders, demo))
+    if args.against:
+        other = Pooled([args.out / f"{args.against}-{number}" for number in range(len(folders))], demo)
+        result["difference"] = interval(Pooled(folders, demo), other)
     print(json.dumps(result))
 
 

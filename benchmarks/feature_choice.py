@@ -13,7 +13,7 @@ import json
 
 import numpy as np
 
-from seefit.bundle.graph import choose_fit
+from seefit.bundle.box import choose_fit
 from seefit.data.scan import scan
 from seefit.data.sources import read_dataset
 from seefit.data.split import make_split

@@ -20,7 +20,7 @@ from seefit.data.image import MAX_PIXELS
 from seefit.errors import ResourceError, RunError, UsageError
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.training import engine as module
-from seefit.training.engine import Engine, OpenVinoEngine, TorchEngine, frozen_forward, open_engine, read_pixels
+from seefit.training.engine import Engine, OpenVinoEngine, TorchEngine, frozen_forward, open_engine, read_image
 from seefit.training.features import choose_parts
 from test_cache import digest, make_samples
 
@@ -145,21 +145,21 @@ def test_no_more_images_are_decoded_than_the_next_batches_need(
     samples = make_samples(tmp_path, 1) * 500
     read: list[int] = []
 
-    def count(*arguments: object) -> Float:
+    def count(*arguments: object) -> NDArray[np.uint8]:
         read.append(1)
-        return np.zeros((3, 32, 32), np.float32)
+        return np.zeros((32, 32, 3), np.uint8)
 
-    monkeypatch.setattr(module, "read_pixels", count)
+    monkeypatch.setattr(module, "read_image", count)
     engine: Engine = tiny.reference if name == "reference" else OpenVinoEngine(tiny.network, tiny.backbone.image_size)
     features = frozen_forward(samples, [""] * 500, tiny.reference, engine, max_pixels=MAX_PIXELS)
     done = 0
     for batch in features:
         done += len(batch)
-        assert len(read) - done <= 8 * engine.batch
+        assert len(read) - done <= 8 * max(engine.batch, 8)
         if done > 250:
             break
     features.close()  # type: ignore[attr-defined]
-    assert len(read) < 250 + 9 * engine.batch
+    assert len(read) < 250 + 9 * max(engine.batch, 8)
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_an_image_that_changed_since_the_scan_stops_the_run(tiny: Tower, tmp_pat
     make_samples(tmp_path, 1, start=90)[0].path.replace(samples[1].path)
     now = digest(samples[1].path)
     with pytest.raises(RunError) as caught:
-        read_pixels(samples[1], before, tiny.reference, MAX_PIXELS)
+        read_image(samples[1], before, MAX_PIXELS)
     assert caught.value.exit_code == 4
     assert caught.value.message == (
         f"An image changed while seefit was working: 1.png. Expected the content with sha256 {before[:16]}…, got {now[:16]}…."

@@ -19,7 +19,7 @@ import seefit as package
 from command import ENTRY, Answer, seefit, seefit_process, start
 from seefit.cli.main import app, main
 
-COMMANDS = ["cache", "check", "demo", "evaluate", "features", "models", "predict", "report", "resume", "runs", "train"]
+COMMANDS = ["augment", "cache", "check", "demo", "evaluate", "features", "models", "predict", "report", "resume", "runs", "summary", "train"]
 HEAVY = ("torch", "timm", "sklearn", "scipy", "matplotlib", "onnx", "onnxruntime", "openvino", "pandas", "numpy", "PIL", "pydantic", "yaml")
 
 
@@ -56,9 +56,9 @@ UNREADABLE = "Cannot read the command line: seefit {}. Expected what its --help 
     ("arguments", "message", "hint"),
     [
         (["trian", "x"], "Unknown command: trian. Expected a known command, got 'trian'.", "Did you mean 'train'? Choose one of: "),
-        (["xyzzy"], "Unknown command: xyzzy. Expected a known command, got 'xyzzy'.", "Choose one of: cache, check, "),
+        (["xyzzy"], "Unknown command: xyzzy. Expected a known command, got 'xyzzy'.", "Choose one of: augment, cache, check, "),
         (["train", "--bckbone", "y"], "Unknown option of seefit train: --bckbone. Expected a known option of seefit train, got ",
-         "Did you mean '--backbone'? Choose one of: --allow-leak, "),
+         "Did you mean '--backbone'? Choose one of: --accumulate, --allow-leak, "),
         (["runs", "--delte", "x"], "Unknown option of seefit runs: --delte. Expected a known option of seefit runs, got '--delte'.",
          "Did you mean '--delete'? Choose one of: --debug, --delete, "),
         (["predict"], UNREADABLE.format("predict") + "missing argument 'run'.",
@@ -88,6 +88,7 @@ def test_a_wrong_command_line_is_exit_2_with_what_would_be_right(arguments: list
 
 
 CALLS: dict[str, Callable[[Path], list[object]]] = {
+    "augment": lambda run: [run.parent / "photos"],
     "cache": lambda run: [],
     "check": lambda run: [run.parent / "photos"],
     "evaluate": lambda run: [run],
@@ -95,6 +96,7 @@ CALLS: dict[str, Callable[[Path], list[object]]] = {
     "models": lambda run: ["lite0"],
     "predict": lambda run: [run, run / "bundle" / "golden"],
     "runs": lambda run: [run.parent],
+    "summary": lambda run: ["lenet5"],
     "report": lambda run: [run],
     "resume": lambda run: [run],
     "train": lambda run: [run.parent / "photos"],

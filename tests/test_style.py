@@ -62,8 +62,8 @@ def mirrors(module: Path) -> list[str]:
 
 
 def body_lines(function: Function) -> int:
-    """Lines from ``def`` to the end, without the docstring."""
-    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    """Lines of the body without the docstring: a command lists its options in its signature, a line each."""
+    lines = (function.end_lineno or function.lineno) - function.body[0].lineno + 1
     if ast.get_docstring(function) is not None:
         docstring = function.body[0]
         lines -= (docstring.end_lineno or docstring.lineno) - docstring.lineno + 1

@@ -10,13 +10,15 @@ import hashlib
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seefit.bundle.box import choose_fit
 from seefit.bundle.bundle import Parts
-from seefit.bundle.graph import Fit, choose_fit
+from seefit.bundle.graph import Fit
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.environment import threads
@@ -47,6 +49,15 @@ class Part:
         position = {name: i for i, name in enumerate(classes)}
         return np.array([position[sample.label or ""] for sample in self.samples], np.int64)
 
+    def targets(self, classes: tuple[str, ...]) -> NDArray[np.float32]:
+        """Return (N, C) soft targets where the user gave them, else one for the label."""
+        targets = np.zeros((len(self.samples), len(classes)), np.float32)
+        targets[np.arange(len(self.samples)), self.labels(classes)] = 1
+        for row, sample in enumerate(self.samples):
+            if sample.target is not None:
+                targets[row] = sample.target
+        return targets
+
     def weights(self) -> NDArray[np.float64]:
         """Return (N,) sample weights."""
         return np.array([sample.weight for sample in self.samples])
@@ -68,6 +79,7 @@ class Fitted:
         engine_difference: What the engine's check found; None when the reference itself is the engine.
         val: Figures of the validation part, by the reference; None without one.
         folds: Figures over the folds of the training part, by the engine; None where there are no folds.
+        weights: The file of a trained network's weights; None when they are those of the backbone.
     """
 
     extractor: FeatureExtractor
@@ -76,6 +88,7 @@ class Fitted:
     engine_difference: dict[str, float] | None
     val: dict[str, Any] | None
     folds: dict[str, Any] | None
+    weights: Path | None = None
 
 
 def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Console = QUIET) -> FeatureExtractor:
@@ -140,7 +153,7 @@ def fit_probe(
     if val is None:
         temperature, val_metrics = _fold_temperature(head, train, classes), None
     else:
-        temperature, val_metrics = _calibrate(settings, extractor, head, val, classes, console)
+        temperature, val_metrics = calibrate(settings, extractor, head, val, classes, console)
     folds = _fold_metrics(head, temperature, train, classes, settings.seed)
     return Fitted(extractor, head, temperature, difference, val_metrics, folds)
 
@@ -158,12 +171,13 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "features": list(extractor.parts),
         "mean": list(backbone.mean),
         "std": list(backbone.std),
-        "method": settings.method,
+        "method": settings.way,
         "head": head.method,
         "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
         "versions": versions(),
     }
-    return Parts(extractor.preprocess, extractor.network, head.weight, head.bias, fitted.temperature, classes, about)
+    files = {"backbone.safetensors": fitted.weights.read_bytes()} if fitted.weights is not None else {}
+    return Parts(extractor.preprocess, extractor.network, head.weight, head.bias, fitted.temperature, classes, about, files)
 
 
 def versions() -> dict[str, str]:
@@ -220,7 +234,7 @@ def _fallback(extractor: FeatureExtractor, difference: dict[str, float]) -> str:
     return f"{extractor.engine.name} differs from the reference ({found}): using {extractor.reference.name}"
 
 
-def _calibrate(
+def calibrate(
     settings: Settings, extractor: FeatureExtractor, head: Head, val: Part, classes: tuple[str, ...], console: Console
 ) -> tuple[float, dict[str, Any]]:
     """Fit the temperature on the validation part, by the reference, and judge it there."""

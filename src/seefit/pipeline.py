@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -115,12 +115,12 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
         return _train(settings, run, folder, console)
 
 
-def _train(settings: Settings, run: Path, folder: Path, console: Console) -> Run:
-    clock = Clock()
+def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
+    settings, clock = located(asked, folder), Clock()
     console.say(_environment_line())
     check_backbone(settings.backbone, settings.image_size)
     with clock.phase("scan"):
-        gathered = gather(located(settings, folder), run, console=console)
+        gathered = gather(settings, run, console=console)
     dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
@@ -137,9 +137,18 @@ def _train(settings: Settings, run: Path, folder: Path, console: Console) -> Run
         fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, proof=proof, console=console)
     if fitted.folds and len(train_part.samples) < SMALL_DATA:
         _say_folds(fitted.folds, extractor.engine.name, console)
+    probe, epochs = fitted, []
+    if settings.way == "finetune":
+        from seefit.finetuning import finetune_probe
 
-    write_text(run / "config.yaml", to_yaml(settings, _resolved(gathered, fitted, folder)))
-    _write_history(run, fitted.head)
+        with clock.phase("finetune"):
+            fitted, history = finetune_probe(
+                settings, probe, dataset.classes, train_part, val_part, checkpoints=run / "checkpoints", console=console
+            )
+        epochs = [asdict(epoch) for epoch in history]
+
+    write_text(run / "config.yaml", to_yaml(asked, _resolved(gathered, fitted, folder)))
+    _write_history(run, fitted.head, epochs)
     save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part))
 
     with clock.phase("evaluate"):
@@ -149,6 +158,7 @@ def _train(settings: Settings, run: Path, folder: Path, console: Console) -> Run
         extended = extension(run, older, seen.samples, dataset.classes, seed=settings.seed) if older else None
     metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {
+        "probe": None if probe is fitted else {"val": probe.val, "cross_validation": probe.folds},
         "engine": extractor.engine.name,
         "counts": counts,
         "groups": groups,
@@ -257,7 +267,11 @@ def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any
     }
 
 
-def _write_history(run: Path, head: Head) -> None:
+def _write_history(run: Path, head: Head, epochs: list[dict[str, Any]]) -> None:
+    """Write a row per epoch, or for a probe a row per strength."""
+    if epochs:
+        write_table(run / "history.csv", list(epochs[0]), (list(epoch.values()) for epoch in epochs))
+        return
     header = ["strength", "fold_nll", "fold_nll_se", "fold_balanced_accuracy"]
     write_table(run / "history.csv", header, ([p.strength, p.nll, p.nll_se, p.balanced_accuracy] for p in head.path))
 

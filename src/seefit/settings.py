@@ -11,11 +11,8 @@ from seefit.data.image import MAX_PIXELS
 from seefit.errors import SeefitError, UsageError, raise_all, unknown_name
 
 
-class Settings(BaseModel):
-    """Everything that a training run depends on besides the images.
-
-    Attributes are named as the options of ``seefit train``.
-    """
+class ProbeSettings(BaseModel):
+    """What a probe depends on besides the images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,8 +23,8 @@ class Settings(BaseModel):
     follow_links: bool = False
     sha256: str | None = None
     extend: Path | None = None
-    preset: Literal["fast"] = "fast"
-    method: Literal["probe"] = "probe"
+    preset: Literal["fast", "balanced"] = "fast"
+    method: Literal["probe", "finetune"] | None = None
     backbone: str = "lite0"
     features: Literal["auto", "stages", "pooled"] = "auto"
     image_size: int | None = None
@@ -42,13 +39,78 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
+    @property
+    def way(self) -> str:
+        """The method: that given by hand, or the preset's."""
+        return self.method or METHODS[self.preset]
+
     @field_validator("data", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
 
 
-ALIASES = {"imgsz": "image_size", "model": "backbone", "group": "group_by"}
+class Settings(ProbeSettings):
+    """Everything that a training run depends on besides the images.
+
+    Attributes are named as the options of ``seefit train``. Those below tell how the upper layers are trained; a probe does not
+    look at them.
+    """
+
+    freeze: str = "auto"
+    augment: str | dict[str, Any] = "light"
+    views: int = Field(8, ge=1, le=1000)
+    epochs: int | None = Field(None, ge=1)
+    batch: int = Field(64, ge=1)
+    accumulate: int = Field(1, ge=1)
+    optimiser: Literal["sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.05, ge=0)
+    lr: str = "auto"
+    lr_spacing: Literal["factor", "steps"] = "factor"
+    scale_lr: bool = False
+    schedule: str = "one-cycle"
+    schedule_options: dict[str, float] = Field(default_factory=dict)
+    warmup: float = Field(0, ge=0)
+    loss: str = "cross-entropy"
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    focal_gamma: float = Field(2, ge=0)
+    mixup: float | None = Field(None, ge=0)
+    cutmix: float | None = Field(None, ge=0)
+    noise: float | None = Field(None, ge=0)
+    dropout: float = Field(0, ge=0, lt=1)
+    clip: float | None = Field(None, gt=0)
+    average: float = Field(0, ge=0, lt=1)
+    norms: Literal["frozen", "trained"] = "frozen"
+    gradual: int = Field(0, ge=0)
+    zero_gamma: bool = False
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    patience: int | None = Field(None, ge=1)
+    monitor: Literal["loss", "accuracy", "balanced_accuracy"] = "loss"
+    keep: Literal["best", "last"] = "best"
+    every: int | None = Field(None, ge=1)
+
+    @field_validator("schedule_options", mode="before")
+    @classmethod
+    def _options_as_mapping(cls, value: object) -> object:
+        return dict(part.partition("=")[::2] for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("lr", mode="before")
+    @classmethod
+    def _rate_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+ALIASES = {
+    "imgsz": "image_size",
+    "model": "backbone",
+    "group": "group_by",
+    "batch_size": "batch",
+    "optimizer": "optimiser",
+    "rate": "lr",
+    "learning_rate": "lr",
+}
+METHODS = {"fast": "probe", "balanced": "finetune"}  # what a preset does unless --method says otherwise
 RESOLVED = "resolved"  # the section of config.yaml that says what the run made of the settings; not read back
 
 

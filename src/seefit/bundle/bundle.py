@@ -1,6 +1,6 @@
 """The bundle: everything that prediction needs in one folder, and nothing that can run code.
 
-``model.onnx`` the one graph · ``head.safetensors`` · ``golden/`` odd images with ``golden.safetensors``, their
+``model.onnx`` the one graph · ``head.safetensors`` · ``backbone.safetensors`` when it was fine-tuned · ``golden/`` odd images with ``golden.safetensors``, their
 answers · ``bundle.json`` the manifest: format number, classes, what went in, and the sha256 of every file.
 ``README.md``, the model card, is written later and is outside the hash.
 """
@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ class Parts:
         temperature: Divides the logits.
         classes: C names, in the order of the outputs.
         about: Further facts for the manifest: backbone, image_size, fit, features, mean, std, data_sha256 …
+        files: Further files by name, such as the weights of a fine-tuned backbone.
     """
 
     preprocess: ModelProto
@@ -61,6 +62,7 @@ class Parts:
     temperature: float
     classes: Sequence[str]
     about: dict[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def save_bundle(folder: Path, parts: Parts) -> str:
@@ -85,7 +87,7 @@ def save_bundle(folder: Path, parts: Parts) -> str:
     network = graph.network_model(parts.features, parts.weight, parts.bias, parts.temperature)
     merged = graph.merge(parts.preprocess, network, _metadata(parts))
     golden = golden_images()
-    files = {f"golden/{name}": data for name, data in golden.items()}
+    files = {**parts.files, **{f"golden/{name}": data for name, data in golden.items()}}
     files["model.onnx"] = merged.SerializeToString()
     files["head.safetensors"] = save({"weight": parts.weight, "bias": parts.bias})
     answers = _golden(Reference(parts.preprocess, network), map(decode, golden.values()))

@@ -210,12 +210,13 @@ def _floats(values: Any) -> str:
     return ", ".join(repr(float(np.float32(v))) for v in values)
 
 
-def features_model(backbone: Backbone, parts: Sequence[str]) -> ModelProto:
+def features_model(backbone: Backbone, parts: Sequence[str], whole: str | None = None) -> ModelProto:
     """Build the ``network`` part up to the features.
 
     Args:
         backbone: The frozen network.
         parts: Names of stages: maps give their mean and their maximum over places, ``pooled`` itself.
+        whole: A stage whose map comes first, flattened (what training above that stage needs of an image).
 
     Returns:
         A model from ``pixels`` (N, 3, S, S) to ``features`` (N, D) float32, D as `feature_size` says.
@@ -223,12 +224,14 @@ def features_model(backbone: Backbone, parts: Sequence[str]) -> ModelProto:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    whole = onnx.load(backbone.onnx)
     stages = [backbone.stage(part) for part in parts]
-    model = _prune(whole, [stage.name for stage in stages])
+    model = _prune(onnx.load(backbone.onnx), [*parts, *([whole] if whole else [])])
     graph = model.graph
     graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "places"))
     pieces: list[str] = []
+    if whole:
+        pieces.append(f"{whole}/flat")
+        graph.node.append(helper.make_node("Flatten", [whole], pieces[:], name=pieces[0], axis=1))
     for stage in stages:
         if stage.side == 0:
             pieces.append(stage.name)
@@ -239,13 +242,14 @@ def features_model(backbone: Backbone, parts: Sequence[str]) -> ModelProto:
             pieces.append(piece)
     graph.node.append(helper.make_node("Concat", pieces, ["features"], name="features", axis=1))
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", feature_size(backbone, parts)]))
+    graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", feature_size(backbone, parts, whole)]))
     return model
 
 
-def feature_size(backbone: Backbone, parts: Sequence[str]) -> int:
-    """Return D, the number of features that the parts give."""
-    return sum(stage.channels * (1 if stage.side == 0 else 2) for stage in map(backbone.stage, parts))
+def feature_size(backbone: Backbone, parts: Sequence[str], whole: str | None = None) -> int:
+    """Return D, the number of features that the parts, and the map of a whole stage, give."""
+    pooled = sum(stage.channels * (1 if stage.side == 0 else 2) for stage in map(backbone.stage, parts))
+    return pooled + (backbone.stage(whole).channels * backbone.stage(whole).side ** 2 if whole else 0)
 
 
 def network_model(features: ModelProto, weight: NDArray[np.float32], bias: NDArray[np.float32], temperature: float) -> ModelProto:
@@ -371,30 +375,3 @@ def graph_hash(*models: ModelProto) -> str:
     for model in models:
         digest.update(model.SerializeToString(deterministic=True))
     return digest.hexdigest()
-
-
-def choose_fit(sizes: NDArray[np.int64]) -> tuple[Fit, str]:
-    """Choose the box from the shapes of the training images, and say why.
-
-    Nearly square images are cropped (nothing of note is lost). Images within 3:4 to 4:3, the distortion that ImageNet training
-    itself applies (the default ratio of a random resized crop), and images that all have one shape up to 2:1 are squashed:
-    nothing is lost and all are distorted alike. Anything else is padded.
-
-    Args:
-        sizes: (N, 2) width and height in pixels.
-    """
-    ratio = sizes[:, 0] / sizes[:, 1]
-    long_side = float(np.quantile(np.maximum(ratio, 1 / ratio), 0.95))
-    low, high = np.quantile(ratio, [0.05, 0.95])
-    if long_side <= 1.05:
-        return "crop", "the images are square or nearly so"
-    if long_side <= 4 / 3 + 1e-6:
-        return "squash", "the images lie between 3:4 and 4:3"
-    if high / low <= 1.1 and long_side <= 2:
-        return "squash", f"the images all have one shape, about {_as_ratio(float(np.median(ratio)))}"
-    shapes = "all have one long shape, about" if high / low <= 1.1 else "have different shapes, up to"
-    return "pad", f"the images {shapes} {long_side:.1f}:1"
-
-
-def _as_ratio(ratio: float) -> str:
-    return f"{ratio:.2f}:1" if ratio >= 1 else f"1:{1 / ratio:.2f}"

@@ -109,6 +109,38 @@ def train(
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
+    freeze: o.Freeze = None,
+    augment: o.Augment = None,
+    views: o.Views = None,
+    epochs: o.Epochs = None,
+    batch: o.Batch = None,
+    accumulate: o.Accumulate = None,
+    optimiser: o.Optimiser = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    lr: o.Lr = None,
+    lr_spacing: o.LrSpacing = None,
+    scale_lr: o.ScaleLr = None,
+    schedule: o.Schedule = None,
+    schedule_options: o.ScheduleOptions = None,
+    warmup: o.Warmup = None,
+    loss: o.Loss = None,
+    label_smoothing: o.LabelSmoothing = None,
+    focal_gamma: o.FocalGamma = None,
+    mixup: o.Mixup = None,
+    cutmix: o.Cutmix = None,
+    noise: o.Noise = None,
+    dropout: o.Dropout = None,
+    clip: o.Clip = None,
+    average: o.Average = None,
+    norms: o.Norms = None,
+    gradual: o.Gradual = None,
+    zero_gamma: o.ZeroGamma = None,
+    precision: o.Precision = None,
+    patience: o.Patience = None,
+    monitor: o.Monitor = None,
+    keep: o.Keep = None,
+    every: o.Every = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     seed: o.Seed = None,
@@ -164,6 +196,38 @@ def features(
     given = _given(data=data, backbone=backbone, features=features, image_size=image_size, fit=fit, labels=labels, root=root)
     given |= _given(follow_links=follow_links, sha256=sha256, max_skipped=max_skipped, max_pixels=max_pixels, seed=seed, device=device)
     return command(given, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@app.command()
+def augment(
+    data: o.Data,
+    augment: o.Augment = None,
+    image: Annotated[
+        str | None, typer.Option(help="Which image: a number from 1, or its name.", show_default="the first training image")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture to write: a .png that is not there yet.", show_default="augment.png")
+    ] = None,
+    backbone: o.Backbone = None,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
+    max_pixels: o.MaxPixels = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Draw nine versions of one image, as training would see them."""
+    from seefit.cli.augment import augment as command
+
+    given = _given(data=data, augment=augment, backbone=backbone, image_size=image_size, fit=fit, labels=labels, root=root)
+    given |= _given(follow_links=follow_links, sha256=sha256, max_pixels=max_pixels, seed=seed, device=device)
+    return command(given, image=image, out=out, json_output=json, console=Console(quiet=quiet))
 
 
 @app.command()
@@ -237,6 +301,29 @@ def models(
     from seefit.cli.models import models as command
 
     return command(filter=filter, json_output=json)
+
+
+@app.command()
+def summary(
+    model: Annotated[
+        str, typer.Argument(help="A backbone's name, your own network as file.py:function, or a run folder.", show_default=False)
+    ],
+    image_size: o.ImageSize = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.", min=1, show_default="what the network was made for")] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Parts of a layer's name that a row is for: 1 for stages.", min=1, show_default="as fits on a page")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the network into this .svg file.", show_default="no drawing")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Show the layers of a network with shapes, parameters, sizes and multiply-adds, or draw it."""
+    from seefit.cli.summary import summary as command
+
+    return command(model, image_size=image_size, classes=classes, depth=depth, out=out, json_output=json)
 
 
 @app.command()

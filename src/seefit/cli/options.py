@@ -16,6 +16,10 @@ def _model(*names: str, help: str, default: str) -> Any:
     return typer.Option(*names, help=help, show_default=default, rich_help_panel="Model")
 
 
+def _training(*names: str, help: str, default: str) -> Any:
+    return typer.Option(*names, help=help, show_default=default, rich_help_panel="Training the upper layers (--method finetune)")
+
+
 def _common(*names: str, help: str, default: str | bool = False) -> Any:
     return typer.Option(*names, help=help, show_default=default, rich_help_panel="Common")
 
@@ -47,8 +51,55 @@ Fit = Annotated[str | None, _model(help="crop, pad or squash what is not square;
 ClassWeights = Annotated[
     str | None, _model(help="none, balanced (rare classes count more), or prior (shift to equal shares).", default="none")
 ]
-Preset = Annotated[str | None, _model(help="fast: a linear probe on frozen features.", default="fast")]
-Method = Annotated[str | None, _model(help="probe.", default="probe")]
+Preset = Annotated[
+    str | None, _model(help="fast: a linear probe on frozen features; balanced: then the upper layers are trained too.", default="fast")
+]
+Method = Annotated[str | None, _model(help="probe or finetune.", default="the preset's")]
+
+Freeze = Annotated[
+    str | None, _training(help="The highest frozen stage by name or number; all: only the head; none: train everything.", default="auto")
+]
+Augment = Annotated[
+    str | None, _training(help="none, light, medium, strong, any-way-up, keep-colour; or with changes: light,rotation=20.", default="light")
+]
+Views = Annotated[int | None, _training(help="Augmented views of an image that are kept.", default="8")]
+Epochs = Annotated[int | None, _training(help="How often every image is seen.", default="12")]
+Batch = Annotated[int | None, _training("--batch", "--batch-size", help="Images per batch.", default="64")]
+Accumulate = Annotated[int | None, _training(help="Batches per step of the optimiser.", default="1")]
+Optimiser = Annotated[
+    str | None, _training("--optimiser", "--optimizer", help="sgd, momentum, adagrad, rmsprop, adam or adamw.", default="adamw")
+]
+Momentum = Annotated[float | None, _training(help="Of momentum, adam and adamw.", default="0.9")]
+WeightDecay = Annotated[float | None, _training(help="Of all weights but biases and norms.", default="0.05")]
+Lr = Annotated[str | None, _training("--lr", help="One rate, a range from the lowest trained layer to the head, or auto.", default="auto")]
+LrSpacing = Annotated[str | None, _training(help="Rates between the ends of a range: by equal factors or equal steps.", default="factor")]
+ScaleLr = Annotated[bool | None, _training("--scale-lr", help="Take the rate as meant for batches of 256.", default="off")]
+Schedule = Annotated[
+    str | None,
+    _training(help="constant, step, time, exponential, cosine, cyclical, plateau or one-cycle.", default="one-cycle"),
+]
+ScheduleOptions = Annotated[str | None, _training(help="Of the schedule, such as drop=0.1,every=7.", default="the schedule's own")]
+Warmup = Annotated[float | None, _training(help="Epochs of linear rise in front of the schedule.", default="0")]
+Loss = Annotated[
+    str | None,
+    _training(help="cross-entropy, binary-cross-entropy, focal, mse, l1 … or your own file.py:function.", default="cross-entropy"),
+]
+LabelSmoothing = Annotated[float | None, _training(help="Share of each target that is spread over all classes.", default="0")]
+FocalGamma = Annotated[float | None, _training(help="Of the focal loss.", default="2")]
+Mixup = Annotated[float | None, _training(help="Strength of mixup.", default="the augmentation's")]
+Cutmix = Annotated[float | None, _training(help="Strength of cutmix.", default="the augmentation's")]
+Noise = Annotated[float | None, _training(help="Noise on activations.", default="the augmentation's")]
+Dropout = Annotated[float | None, _training(help="Share of the features that is left out in training.", default="0")]
+Clip = Annotated[float | None, _training(help="Largest norm of the gradient.", default="off")]
+Average = Annotated[float | None, _training(help="Decay of the moving average of the weights; 0 for none.", default="0")]
+Norms = Annotated[str | None, _training(help="Batch norms above the boundary: frozen or trained.", default="frozen")]
+Gradual = Annotated[int | None, _training(help="Free one more stage every so many epochs, from the head down.", default="0, all at once")]
+ZeroGamma = Annotated[bool | None, _training("--zero-gamma", help="Start every residual block as an identity.", default="off")]
+Precision = Annotated[str | None, _training(help="fp32, bf16, or auto: what is faster here.", default="auto")]
+Patience = Annotated[int | None, _training(help="Stop after so many epochs without a better validation metric.", default="never")]
+Monitor = Annotated[str | None, _training(help="The validation metric: loss, accuracy or balanced_accuracy.", default="loss")]
+Keep = Annotated[str | None, _training(help="The weights of the best epoch or of the last.", default="best")]
+Every = Annotated[int | None, _training(help="Also keep a checkpoint of every so many epochs.", default="off")]
 
 Json = Annotated[bool, _common("--json", help="Print one JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, _common("--quiet", "-q", help="Say nothing but warnings and results.")]

@@ -99,16 +99,17 @@ class TorchEngine:
         backbone: The frozen network; its weights are read again from where they came.
         parts: Names of stages, as in `seefit.bundle.graph.features_model`.
         device: ``cuda`` or ``cpu``.
+        whole: A stage whose map comes first, flattened, as in `seefit.bundle.graph.features_model`.
     """
 
     batch = 64
 
-    def __init__(self, backbone: Backbone, parts: Sequence[str], device: str) -> None:
+    def __init__(self, backbone: Backbone, parts: Sequence[str], device: str, whole: str | None = None) -> None:
         import torch
 
         from seefit.models.backbone import tower
 
-        self._torch, self._device, self._parts = torch, device, list(parts)
+        self._torch, self._device, self._parts, self._whole = torch, device, list(parts), whole
         self._dtype = torch.float16 if device == "cuda" else torch.float32
         self._names = [stage.name for stage in backbone.stages]
         self._tower = tower(backbone).to(device, self._dtype).to(memory_format=torch.channels_last)
@@ -120,14 +121,16 @@ class TorchEngine:
         for batch in batches:
             with torch.inference_mode():
                 outputs = dict(zip(self._names, self._tower(torch.from_numpy(batch).to(self._device, self._dtype)), strict=True))
-                pieces: list[Any] = []
+                pieces: list[Any] = [outputs[self._whole].float().flatten(1)] if self._whole else []
                 for part in self._parts:
                     value = outputs[part].float()
                     pieces.extend([value.mean((2, 3)), value.amax((2, 3))] if value.dim() == 4 else [value])
                 yield torch.cat(pieces, 1).cpu().numpy()
 
 
-def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, reference: Reference, device: str) -> Engine:
+def open_engine(
+    backbone: Backbone, parts: Sequence[str], network: ModelProto, reference: Reference, device: str, *, whole: str | None = None
+) -> Engine:
     """Choose the engine for a device: torch on a GPU, else OpenVINO where it is installed, else the reference.
 
     Args:
@@ -136,6 +139,7 @@ def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, r
         network: From ``pixels`` to ``features``.
         reference: ONNX Runtime in fp32, already open.
         device: ``auto``, ``cpu`` or ``cuda``.
+        whole: A stage whose map the network gives first, flattened; None when it gives features alone.
 
     Raises:
         UsageError: An unknown device.
@@ -152,7 +156,7 @@ def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, r
                 got="none",
                 hint="Use --device cpu or --device auto",
             )
-        return TorchEngine(backbone, parts, "cuda")
+        return TorchEngine(backbone, parts, "cuda", whole)
     try:
         return OpenVinoEngine(network, backbone.image_size)
     except ImportError:
@@ -180,11 +184,6 @@ def read_image(sample: Sample, sha256: str, max_pixels: int) -> NDArray[np.uint8
     return decode_with_info(data, max_pixels=max_pixels).pixels
 
 
-def read_pixels(sample: Sample, sha256: str, reference: Reference, max_pixels: int) -> NDArray[np.float32]:
-    """Preprocess one image that the scan has seen; raises as `read_image`."""
-    return reference.pixels(read_image(sample, sha256, max_pixels))
-
-
 def frozen_forward(
     samples: Sequence[Sample], sha256: Sequence[str], reference: Reference, engine: Engine, *, max_pixels: int
 ) -> Iterator[NDArray[np.float32]]:
@@ -202,7 +201,7 @@ def frozen_forward(
     """
 
     def pixels(i: int) -> NDArray[np.float32]:
-        return read_pixels(samples[i], sha256[i], reference, max_pixels)
+        return reference.pixels(read_image(samples[i], sha256[i], max_pixels))
 
     ready = ordered_map(pixels, range(len(samples)), workers=threads(), ahead=max(4, engine.batch // threads()))
     yield from engine.forward(np.stack(batch) for batch in in_batches(ready, engine.batch))

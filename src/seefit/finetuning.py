@@ -1,0 +1,292 @@
+"""Fine-tuning, from a fitted probe to a network whose upper layers were trained too.
+
+probe → boundary → kept activations (or streamed images) → the one loop → the whole network as ONNX again → temperature
+
+What comes out has the form of a fitted probe, a frozen network and a linear head, so that everything after it is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from seefit.bundle.graph import Fit
+from seefit.console import QUIET, Console
+from seefit.environment import cache_folder
+from seefit.errors import unknown_name
+from seefit.files import write_bytes
+from seefit.fitting import Fitted, Part, calibrate
+from seefit.models.backbone import Backbone, convert_state
+from seefit.models.cut import PIXELS, boundaries, upper_part, whole_state
+from seefit.plans import EPOCHS, choose_precision, make_plan, promise
+from seefit.settings import Settings
+from seefit.training.activations import Activations, View, room, shape_of
+from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentation
+from seefit.training.batches import KeptBatches, Order, PixelBatches
+from seefit.training.features import FeatureExtractor
+from seefit.training.finetune import Batch, Batches, Epoch, finetune
+from seefit.training.head import Head, class_shares
+from seefit.training.network import TrainedNetwork
+from seefit.training.optimisers import zero_gamma
+from seefit.training.solver import Standardised
+from seefit.training.views import make_view
+
+ALL, NONE = "all", "none"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the network is cut: what is kept of an image, and what is trained.
+
+    Attributes:
+        boundary: The stage whose map is kept; ``pixels`` when the whole network is trained, None when the head alone is.
+        below: Feature stages up to the boundary.
+        above: Feature stages above it.
+        streamed: Whether the network begins with pixels, since nothing is frozen or what is would not fit on the disk.
+    """
+
+    boundary: str | None
+    below: tuple[str, ...]
+    above: tuple[str, ...]
+    streamed: bool = False
+
+    @property
+    def trained(self) -> str:
+        """What is trained, for the console."""
+        return {None: "the head", PIXELS: "the whole network"}.get(self.boundary, f"the layers above {self.boundary} and the head")
+
+
+def finetune_probe(
+    settings: Settings,
+    fitted: Fitted,
+    classes: tuple[str, ...],
+    train: Part,
+    val: Part | None,
+    *,
+    checkpoints: Path | None = None,
+    console: Console = QUIET,
+) -> tuple[Fitted, list[Epoch]]:
+    """Train the upper layers of a fitted probe's network, and its head.
+
+    Args:
+        settings: What the user chose.
+        fitted: The probe.
+        classes: Names, in the order of the outputs.
+        train: What is trained on.
+        val: Tells the best epoch and gives the temperature; without one the last epoch counts and the temperature stays 1.
+        checkpoints: Where the state after each epoch is kept; training goes on from what is there.
+        console: Where to say what happens.
+
+    Returns:
+        What fitting made, now with the trained network; and a row per epoch.
+    """
+    extractor = fitted.extractor
+    augmentation = parse_augmentation(settings.augment)
+    settings = settings.model_copy(update={"views": min(settings.views, augmentation.distinct_views or settings.views)})
+    cut = choose_cut(extractor.backbone, extractor.parts, settings.freeze)
+    images = len(train.samples) * settings.views + (len(val.samples) if val is not None else 0)
+    if not cut.streamed and (size := images * shape_of(extractor.backbone, cut.boundary, cut.below).bytes) > room():
+        console.warn(
+            f"The activations would take {size / 1e9:,.1f} GB, more than there is room for: the images are streamed in every epoch"
+        )
+        cut = replace(cut, streamed=True)
+    network = _network(settings, fitted, train, cut)
+    with _batches(settings, extractor, cut, augmentation, classes, train, val, console) as (training, validation):
+        choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints)
+        plan = make_plan(settings, network, augmentation, len(training), choice, validated=validation is not None)
+        console.say(promise(settings, cut.trained, network, plan, choice, len(training)))
+        history = finetune(network, plan, training, validation, checkpoints=checkpoints, every=settings.every, console=console)
+    tuned = _tuned_extractor(extractor, network, settings)
+    weight, bias = network.raw_head()
+    head = Head(weight, bias, "finetuned", 0.0)
+    temperature, figures = 1.0, None
+    if val is not None and val.samples:
+        temperature, figures = calibrate(settings, tuned, head, val, classes, console)
+    weights = tuned.backbone.onnx.with_suffix(".safetensors") if tuned is not extractor else None
+    return replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, weights=weights), history
+
+
+def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:
+    """Choose the boundary.
+
+    Args:
+        backbone: The network.
+        parts: The stages that give the head's features.
+        freeze: The name or number (from 0) of the highest stage that stays frozen; ``all``: the head alone is trained; ``none``: the
+            whole network is; ``auto``: the highest stage whose map is larger than the last one.
+
+    Raises:
+        UsageError: No such stage.
+    """
+    if freeze == ALL:
+        return Cut(None, parts, ())
+    places = boundaries(backbone)
+    if freeze == NONE:
+        return Cut(PIXELS, (), parts, streamed=True)
+    maps = [stage for stage in backbone.stages if stage.side]
+    if freeze == "auto":
+        boundary = next((stage.name for stage in reversed(maps) if stage.side > maps[-1].side), PIXELS)
+    elif freeze.isdecimal() and int(freeze) + 1 < len(places):
+        boundary = places[int(freeze) + 1]
+    elif freeze in places:
+        boundary = freeze
+    else:
+        unknown_name(f"stage of {backbone.name} to freeze up to", freeze, ["auto", ALL, NONE, *places[1:]])
+    if boundary == PIXELS:
+        return Cut(PIXELS, (), parts, streamed=True)
+    names = [stage.name for stage in backbone.stages]
+    below = tuple(part for part in parts if names.index(part) <= names.index(boundary))
+    return Cut(boundary, below, tuple(part for part in parts if part not in below))
+
+
+def _network(settings: Settings, fitted: Fitted, train: Part, cut: Cut) -> TrainedNetwork:
+    extractor = fitted.extractor
+    scale = Standardised.of(extractor.extract(train.samples, train.sha256))
+    upper = _upper(extractor, cut)
+    if upper is not None and settings.zero_gamma:
+        zero_gamma(upper)
+    return TrainedNetwork(upper, scale, fitted.head.weight, fitted.head.bias, dropout=settings.dropout).to(
+        memory_format=torch.channels_last
+    )
+
+
+def _upper(extractor: FeatureExtractor, cut: Cut) -> nn.Module | None:
+    """Return the part of the network that takes the batches; in a streamed one what lies below the boundary stays frozen."""
+    if not cut.streamed:
+        return upper_part(extractor.backbone, cut.boundary, cut.above) if cut.boundary and cut.above else None
+    whole = upper_part(extractor.backbone, PIXELS, extractor.parts)
+    if cut.boundary != PIXELS:
+        part = upper_part(extractor.backbone, cut.boundary, cut.above) if cut.boundary and cut.above else nn.Module()
+        trained = {name for name, _ in part.named_parameters()}
+        for name, parameter in whole.named_parameters():
+            parameter.requires_grad_(name in trained)
+    return whole
+
+
+# ---- the data -------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _batches(
+    settings: Settings,
+    extractor: FeatureExtractor,
+    cut: Cut,
+    augmentation: Augmentation,
+    classes: tuple[str, ...],
+    train: Part,
+    val: Part | None,
+    console: Console,
+) -> Iterator[tuple[Batches, Callable[[], Iterable[Batch]] | None]]:
+    """Give the training batches, and what gives those of the validation part: from kept activations, or streamed."""
+    view = make_view(augmentation, seed=settings.seed)
+    make = _streamed if cut.streamed else _kept
+    with contextlib.ExitStack() as stack:
+        training = make(settings, extractor, cut, view, augmentation.key(seed=settings.seed), classes, train, stack, console)
+        validation = None
+        if val is not None and val.samples:
+            plain = settings.model_copy(update={"views": 1})
+            validation = make(plain, extractor, cut, view, AUGMENTATIONS["none"].key(seed=0), classes, val, stack, console).plain
+        yield training, validation
+
+
+def _kept(
+    settings: Settings,
+    extractor: FeatureExtractor,
+    cut: Cut,
+    view: View,
+    view_key: str,
+    classes: tuple[str, ...],
+    part: Part,
+    stack: contextlib.ExitStack,
+    console: Console,
+) -> KeptBatches:
+    fit: Fit = extractor.fit
+    activations = stack.enter_context(
+        Activations(
+            extractor.backbone,
+            cut.boundary,
+            cut.below,
+            fit,
+            part.samples,
+            part.sha256,
+            view=view,
+            view_key=view_key,
+            exact=extractor.engine is extractor.reference,
+            device=settings.device,
+            max_pixels=settings.max_pixels,
+            console=console,
+        )
+    )
+    order = Order(len(part.samples), settings.views, settings.batch, settings.seed)
+    _say_and_fill(activations, order, cut, console)
+    return KeptBatches(activations, order, part.targets(classes), _weights(settings, part, classes))
+
+
+def _say_and_fill(activations: Activations, order: Order, cut: Cut, console: Console) -> None:
+    """Keep what is missing; say size and time first, as the first few take."""
+    rows = order.every_row()
+    missing = activations.missing(rows)
+    if not missing:
+        return
+    started, first = time.monotonic(), missing[: min(len(missing), 8 * order.views)]
+    activations.fill(first)
+    left = (time.monotonic() - started) / len(first) * (len(missing) - len(first))
+    size = activations.shape.bytes * len(rows) / 1e9
+    console.say(
+        f"Keeping the activations at {cut.boundary or 'the head'} of {order.images:,} images in {order.views} views: "
+        f"{size:.2f} GB in the cache folder, about {math.ceil(left):,} s"
+    )
+    activations.fill(missing[len(first) :])
+
+
+def _streamed(
+    settings: Settings,
+    extractor: FeatureExtractor,
+    cut: Cut,
+    view: View,
+    view_key: str,
+    classes: tuple[str, ...],
+    part: Part,
+    stack: contextlib.ExitStack,
+    console: Console,
+) -> PixelBatches:
+    views = 1 if settings.views == 1 else max(settings.views, settings.epochs or EPOCHS)  # a new one in every epoch
+    order = Order(len(part.samples), views, settings.batch, settings.seed)
+    targets, weights = part.targets(classes), _weights(settings, part, classes)
+    return PixelBatches(part.samples, part.sha256, extractor.reference, view, order, targets, weights, max_pixels=settings.max_pixels)
+
+
+def _weights(settings: Settings, part: Part, classes: tuple[str, ...]) -> NDArray[np.float32]:
+    """Return sample weights, balanced over classes when asked for, with a mean of 1."""
+    weights = part.weights()
+    if settings.class_weights == "balanced":
+        weights = weights / np.maximum(class_shares(part.targets(classes), weights), 1e-12)[part.labels(classes)]
+    return np.asarray(weights / max(weights.mean(), 1e-12), np.float32)
+
+
+# ---- the network as one graph again ---------------------------------------------------------------------------
+
+
+def _tuned_extractor(extractor: FeatureExtractor, network: TrainedNetwork, settings: Settings) -> FeatureExtractor:
+    """Return the extractor of the trained network; without trained layers, the one there was."""
+    if network.upper is None:
+        return extractor
+    from safetensors.torch import save
+
+    state = whole_state(extractor.backbone, network.upper)
+    data = save(state)
+    identity = hashlib.sha256(data).hexdigest()
+    weights = cache_folder("tuned") / f"{identity[:16]}.safetensors"
+    write_bytes(weights, data)
+    backbone = convert_state(extractor.backbone, state, identity, weights.with_suffix(".onnx"))
+    return FeatureExtractor(backbone, extractor.parts, extractor.fit, device=settings.device, max_pixels=settings.max_pixels)

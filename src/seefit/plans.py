@@ -1,0 +1,153 @@
+"""How the upper layers are trained: the settings turned into the objects that the one loop calls."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from seefit.environment import threads
+from seefit.files import to_json, write_text
+from seefit.models.cut import freeze_norms, trained_stages
+from seefit.settings import Settings
+from seefit.training.augment import Augmentation
+from seefit.training.finetune import Batch, Plan
+from seefit.training.losses import make_loss, try_loss
+from seefit.training.mixing import Mixing
+from seefit.training.network import TrainedNetwork
+from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser, parse_rates, scale_rate, spread_rates
+from seefit.training.schedule import make_schedule
+
+EPOCHS = 12
+RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "adagrad": 1e-2, "momentum": 1e-2, "sgd": 3e-2}  # of the head, for batches of 64
+DEPTH_SPAN = 10.0  # how many times smaller the rate of the lowest trained layer is than the head's
+TRIAL_STEPS = 2  # timed, after one that is not
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was measured on this machine before training: the precision to train in, and seconds per batch."""
+
+    precision: str
+    seconds_per_batch: float
+
+
+def choose_precision(settings: Settings, network: TrainedNetwork, batch: Batch, checkpoints: Path | None) -> Choice:
+    """Measure which precision is faster here; a run that goes on keeps what it began with.
+
+    Args:
+        settings: What the user chose.
+        network: What is to be trained.
+        batch: One of its batches.
+        checkpoints: Where the choice is kept; None to keep nothing.
+    """
+    record = checkpoints / ".choice.json" if checkpoints is not None else None
+    if record is not None and record.is_file():
+        return Choice(**json.loads(record.read_text()))
+    names = ["fp32", "bf16"] if settings.precision == "auto" else [settings.precision]
+    choice = min((Choice(name, _time(network, batch, name)) for name in names), key=lambda found: found.seconds_per_batch)
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record, to_json({"precision": choice.precision, "seconds_per_batch": choice.seconds_per_batch}))
+    return choice
+
+
+def _time(network: TrainedNetwork, batch: Batch, precision: str) -> float:
+    """Return the seconds that forward and backward take for a batch; nothing of the network changes."""
+    network.eval()
+    best = math.inf
+    for trial in range(1 + TRIAL_STEPS):
+        started = time.perf_counter()
+        with _precision(precision):
+            loss = network(*batch.inputs).float().logsumexp(1).mean()
+        loss.backward()
+        best = min(best, time.perf_counter() - started) if trial else best
+    network.zero_grad(set_to_none=True)
+    return best
+
+
+def _precision(name: str) -> AbstractContextManager[Any]:
+    return torch.autocast("cpu", torch.bfloat16) if name == "bf16" else nullcontext()
+
+
+def make_plan(
+    settings: Settings, network: TrainedNetwork, augmentation: Augmentation, batches: int, choice: Choice, *, validated: bool
+) -> Plan:
+    """Turn the settings into the objects that the loop calls.
+
+    Args:
+        settings: What the user chose.
+        network: What is trained.
+        augmentation: Gives the mixing, unless the settings do.
+        batches: How many an epoch has.
+        choice: Of the precision.
+        validated: Whether there is a validation part, which tells the best epoch.
+
+    Raises:
+        UsageError: A schedule, rate or loss that cannot be had.
+    """
+    epochs = settings.epochs or EPOCHS
+    steps = math.ceil(batches / settings.accumulate)
+    stages = [*(trained_stages(network.upper) if network.upper is not None else []), list(network.head.named_parameters("head"))]
+    low, high = parse_rates(settings.lr) or (RATES[settings.optimiser] / DEPTH_SPAN, RATES[settings.optimiser])
+    if settings.scale_lr:
+        low, high = scale_rate(low, settings.batch), scale_rate(high, settings.batch)
+    groups = depth_groups(stages, spread_rates(low, high, len(stages), settings.lr_spacing), settings.weight_decay)
+    loss = make_loss(settings.loss, label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma)
+    try_loss(loss, len(network.head.bias))
+    mixing = Mixing(
+        mixup=augmentation.mixup if settings.mixup is None else settings.mixup,
+        cutmix=augmentation.cutmix if settings.cutmix is None else settings.cutmix,
+        noise=augmentation.noise if settings.noise is None else settings.noise,
+    )
+    return Plan(
+        epochs=epochs,
+        loss=loss,
+        optimiser=make_optimiser(settings.optimiser, groups, momentum=settings.momentum),
+        schedule=make_schedule(
+            settings.schedule, steps_per_epoch=steps, epochs=epochs, warmup=settings.warmup, rate=high, **settings.schedule_options
+        ),
+        begin_epoch=_begin_epoch(settings, [[parameter for _, parameter in stage] for stage in stages]),
+        mix=mixing if mixing != Mixing() else None,
+        average=WeightAverage(network, settings.average) if settings.average else None,
+        clip=settings.clip or math.inf,
+        accumulate=settings.accumulate,
+        precision=lambda: _precision(choice.precision),
+        patience=settings.patience,
+        monitor=settings.monitor,
+        keep_best=validated and settings.keep == "best",
+        seed=settings.seed,
+    )
+
+
+def _begin_epoch(settings: Settings, stages: list[list[nn.Parameter]]) -> Callable[[nn.Module, int], None]:
+    """Return what puts the network in training mode for an epoch, and frees one stage more every so many epochs."""
+
+    def begin(network: nn.Module, number: int) -> None:
+        network.train()
+        if settings.norms == "frozen":
+            freeze_norms(network)
+        free = 1 + number // settings.gradual if settings.gradual else len(stages)
+        for depth, stage in enumerate(reversed(stages)):
+            for parameter in stage:
+                parameter.requires_grad_(depth < free)
+
+    return begin
+
+
+def promise(settings: Settings, what: str, network: TrainedNetwork, plan: Plan, choice: Choice, batches: int) -> str:
+    """Say what will be trained, how, and how long it will take on this computer."""
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    minutes = plan.epochs * batches * choice.seconds_per_batch / 60
+    return (
+        f"Fine-tuning {what}: {trained:,} weights, {plan.epochs} epochs of {settings.optimiser} in {choice.precision} "
+        f"on {threads()} threads, about {max(minutes, 0.1):.1f} min"
+    )

@@ -1,0 +1,379 @@
+"""The one training loop: epochs over batches, everything that can vary handed to it as an object.
+
+The loop knows nothing of images, caches or options. All chance comes from (seed, epoch), so that an epoch can be
+repeated exactly: a run that is broken off and resumed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seefit.console import QUIET, Console
+from seefit.errors import ResourceError, RunError
+from seefit.training.checkpoint import (
+    checkpoint_names,
+    due_names,
+    is_better,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from seefit.training.losses import Loss
+from seefit.training.optimisers import WeightAverage, set_rates
+from seefit.training.schedule import Schedule
+
+Mix = Callable[[tuple[Tensor, ...], Tensor, torch.Generator], tuple[tuple[Tensor, ...], Tensor]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images as the network takes them.
+
+    Attributes:
+        inputs: What the network is called with: first (B, c, h, w), then any (B, d).
+        targets: (B, C) float32, rows sum to 1.
+        weights: (B,) float32, at least 0.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    weights: Tensor
+
+
+class Batches(Protocol):
+    """Where batches come from: kept activations, or images."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; the same ones whenever asked for the same epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many batches an epoch has."""
+        ...
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of ``history.csv``.
+
+    Attributes:
+        epoch: From 1.
+        loss: Mean training loss in nats, as trained: with mixing, augmentation and dropout.
+        accuracy: Share of training images whose strongest class is that of their (mixed) target, 0 to 1.
+        val_loss: Mean cross-entropy on the validation part in nats; NaN without one.
+        val_accuracy: Likewise, 0 to 1.
+        val_balanced_accuracy: Likewise, 0 to 1.
+        rate: Highest learning rate of the epoch's last step.
+        images_per_second: In training.
+        seconds: Of the epoch, validation included.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_balanced_accuracy: float
+    rate: float
+    images_per_second: float
+    seconds: float
+
+
+MONITORS = ("loss", "accuracy", "balanced_accuracy")  # what the best epoch can be told by
+
+
+@dataclass
+class Plan:
+    """How to train: the objects that the loop calls.
+
+    Attributes:
+        epochs: How many.
+        loss: Per image, from logits and targets.
+        optimiser: Over the parameters that are trained; each group's ``initial_lr`` is its base rate.
+        schedule: Multiplies the base rates, step by step.
+        begin_epoch: Called with the network and the number of the epoch (from 0): puts it in training mode and frees layers.
+        mix: Mixes the images of a batch.
+        average: A moving average of the weights, which is what is validated and kept; None for the weights themselves.
+        clip: Largest norm of the gradient; infinity for any.
+        accumulate: Batches per step of the optimiser.
+        precision: Gives the context of the forward pass.
+        patience: Epochs without a better validation metric before training ends; None for never.
+        monitor: The validation metric that tells the best epoch: ``loss``, ``accuracy`` or ``balanced_accuracy``.
+        keep_best: Give back the weights of the best epoch; else those of the last.
+        seed: Of mixing and dropout.
+    """
+
+    epochs: int
+    loss: Loss
+    optimiser: torch.optim.Optimizer
+    schedule: Schedule
+    begin_epoch: Callable[[nn.Module, int], None]
+    mix: Mix | None = None
+    average: WeightAverage | None = None
+    clip: float = math.inf
+    accumulate: int = 1
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext
+    patience: int | None = None
+    monitor: str = "loss"
+    keep_best: bool = True
+    seed: int = 0
+
+
+@dataclass
+class State:
+    """Where training is: what a checkpoint holds besides tensors."""
+
+    epochs_done: int = 0
+    best_epoch: int = 0
+    best: float | None = None
+    history: list[Epoch] = field(default_factory=list)
+
+
+def finetune(
+    network: nn.Module,
+    plan: Plan,
+    training: Batches,
+    validation: Callable[[], Iterable[Batch]] | None,
+    *,
+    checkpoints: Path | None = None,
+    every: int | None = None,
+    console: Console = QUIET,
+) -> list[Epoch]:
+    """Train a network, from where its checkpoints end.
+
+    Args:
+        network: Called with a batch's inputs, gives logits (B, C). It ends with the weights to keep.
+        plan: How to train.
+        training: Its batches.
+        validation: Gives the batches to validate on after each epoch; None for no validation.
+        checkpoints: The folder of ``last``, ``best`` and every n-th checkpoint; None for none.
+        every: Also keep the checkpoint of every so many epochs.
+        console: Where each epoch is told.
+
+    Returns:
+        A row per epoch.
+
+    Raises:
+        RunError: The loss is not a number any more; the checkpoint of the epoch before stays.
+        ResourceError: Out of memory.
+    """
+    state = _restore(network, plan, checkpoints)
+    if state.epochs_done:
+        console.say(f"Going on after epoch {state.epochs_done} of {plan.epochs}")
+    best: dict[str, Tensor] | None = None
+    started, first = time.monotonic(), state.epochs_done
+    for number in range(first, plan.epochs):
+        if _patience_is_over(state, plan):
+            console.say(f"No better {plan.monitor} for {plan.patience} epochs: training ends")
+            break
+        row = _one_epoch(network, plan, training, validation, number)
+        value = getattr(row, f"val_{plan.monitor}")
+        better = validation is None or (math.isfinite(value) and is_better(plan.monitor, value, state.best))
+        state.history.append(row)
+        state.epochs_done = number + 1
+        if better:
+            state.best, state.best_epoch = (value if math.isfinite(value) else None), number + 1
+            best = _kept_weights(network, plan)
+        left = (time.monotonic() - started) / (number + 1 - first) * (plan.epochs - number - 1)
+        console.say(_line(row, plan.epochs, left, best=better and validation is not None))
+        if checkpoints is not None:
+            _save(checkpoints, network, plan, state, better=better and validation is not None, every=every)
+    _finish(network, plan, state, best, checkpoints)
+    return state.history
+
+
+def _one_epoch(network: nn.Module, plan: Plan, training: Batches, validation: Callable[[], Iterable[Batch]] | None, number: int) -> Epoch:
+    started = time.monotonic()
+    loss, accuracy, images = _train_epoch(network, plan, training, number)
+    trained = time.monotonic() - started
+    found = _validate(network, plan, validation()) if validation else (math.nan, math.nan, math.nan)
+    if validation:
+        plan.schedule.observe(found[0])
+    rate = max(float(group["lr"]) for group in plan.optimiser.param_groups)
+    return Epoch(number + 1, loss, accuracy, *found, rate, images / max(trained, 1e-9), time.monotonic() - started)
+
+
+def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int) -> tuple[float, float, int]:
+    """Return the mean loss, the accuracy and the number of images."""
+    generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + number)
+    total = hits = mass = 0.0
+    images = 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed * 1_000_033 + number)  # dropout draws from torch's own generator
+        plan.begin_epoch(network, number)
+        step = number * math.ceil(len(training) / plan.accumulate)
+        plan.optimiser.zero_grad(set_to_none=True)
+        for count, batch in enumerate(training.epoch(number), 1):
+            inputs, targets = (batch.inputs, batch.targets) if plan.mix is None else plan.mix(batch.inputs, batch.targets, generator)
+            value, right = _backward(network, plan, inputs, targets, batch.weights, number, count)
+            weight = float(batch.weights.sum())
+            total, hits, mass, images = total + value * weight, hits + right, mass + weight, images + len(batch.weights)
+            if count % plan.accumulate == 0 or count == len(training):
+                _step(network, plan, step)
+                step += 1
+    return total / max(mass, 1e-12), hits / max(mass, 1e-12), images
+
+
+def _backward(
+    network: nn.Module, plan: Plan, inputs: tuple[Tensor, ...], targets: Tensor, weights: Tensor, number: int, count: int
+) -> tuple[float, float]:
+    """Add one batch's gradient; return its loss and its weight of images that are right."""
+    try:
+        with plan.precision():
+            logits = network(*inputs)
+        logits = logits.float()
+        loss = (plan.loss(logits, targets) * weights).sum() / weights.sum().clamp_min(1e-12)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise _not_a_number(plan, number, count)
+        (loss / plan.accumulate).backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():
+            raise
+        raise _out_of_memory(len(weights), error) from error
+    right = (logits.detach().argmax(1) == targets.argmax(1)).float() @ weights
+    return value, float(right)
+
+
+def _step(network: nn.Module, plan: Plan, step: int) -> None:
+    set_rates(plan.optimiser, plan.schedule.factor(step))
+    if math.isfinite(plan.clip):
+        nn.utils.clip_grad_norm_([p for group in plan.optimiser.param_groups for p in group["params"]], plan.clip)
+    plan.optimiser.step()
+    plan.optimiser.zero_grad(set_to_none=True)
+    if plan.average is not None:
+        plan.average.update(network)
+
+
+@torch.no_grad()
+def _validate(network: nn.Module, plan: Plan, batches: Iterable[Batch]) -> tuple[float, float, float]:
+    """Return cross-entropy, accuracy and balanced accuracy on the validation part, of the weights that would be kept."""
+    logits, targets, weights = predict_batches(network, plan, batches)
+    losses = -(targets * logits.log_softmax(1)).sum(1)
+    truth = targets.argmax(1)
+    right = (logits.argmax(1) == truth).double()
+    recalls = torch.stack([right[truth == label].mean() for label in sorted(set(truth.tolist()))])
+    mean = weights.double() / weights.sum().clamp_min(1e-12)
+    return float(losses.double() @ mean), float(right @ mean), float(recalls.mean())
+
+
+@torch.no_grad()
+def predict_batches(network: nn.Module, plan: Plan, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits (N, C) of the weights that would be kept, targets (N, C) and weights (N,)."""
+    with _averaged(network, plan):
+        network.eval()
+        found = []
+        for batch in batches:
+            with plan.precision():
+                found.append((network(*batch.inputs).float(), batch.targets, batch.weights))
+    logits, targets, weights = (torch.cat(tensors) for tensors in zip(*found, strict=True))
+    return logits, targets, weights
+
+
+def _averaged(network: nn.Module, plan: Plan) -> AbstractContextManager[None]:
+    """Give the network its averaged weights for a while, where there is an average."""
+    return nullcontext() if plan.average is None else plan.average.applied(network)
+
+
+def _kept_weights(network: nn.Module, plan: Plan) -> dict[str, Tensor]:
+    """Return the weights that would be kept now: the average where there is one."""
+    with _averaged(network, plan):
+        return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _patience_is_over(state: State, plan: Plan) -> bool:
+    return plan.patience is not None and state.epochs_done - state.best_epoch >= plan.patience
+
+
+# ---- checkpoints ----------------------------------------------------------------------------------------------
+
+
+def _save(folder: Path, network: nn.Module, plan: Plan, state: State, *, better: bool, every: int | None) -> None:
+    tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"optimiser/{name}": tensor for name, tensor in optimiser_tensors(plan.optimiser).items()}
+    if plan.average is not None:
+        tensors |= {f"average/{name}": tensor for name, tensor in plan.average.tensors().items()}
+    row = state.history[-1]
+    record = {**asdict(state), "epoch": row.epoch, "loss": row.loss, "val_loss": row.val_loss, "schedule": plan.schedule.state()}
+    for name in due_names(row.epoch, every=every or 0, is_best=better):
+        kept = {f"network/{n}": t for n, t in _kept_weights(network, plan).items()} if name == "best" else tensors
+        save_checkpoint(folder, name, kept, record)
+
+
+def _restore(network: nn.Module, plan: Plan, folder: Path | None) -> State:
+    if folder is None or "last" not in checkpoint_names(folder):
+        return State()
+    tensors, record = load_checkpoint(folder, "last")
+    network.load_state_dict(_below("network/", tensors))
+    restore_optimiser(plan.optimiser, _below("optimiser/", tensors))
+    if plan.average is not None:
+        plan.average.restore(_below("average/", tensors))
+    plan.schedule.restore(record["schedule"])
+    return State(record["epochs_done"], record["best_epoch"], record["best"], [_epoch(row) for row in record["history"]])
+
+
+def _epoch(row: dict[str, Any]) -> Epoch:
+    """Read a row back: JSON has no NaN."""
+    values: dict[str, Any] = {name: math.nan if value is None else value for name, value in row.items()}
+    return Epoch(**values)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _finish(network: nn.Module, plan: Plan, state: State, best: dict[str, Tensor] | None, checkpoints: Path | None) -> None:
+    """Give the network the weights to keep: those of the best epoch, or of the last."""
+    if not plan.keep_best or state.best_epoch in (state.epochs_done, 0):
+        network.load_state_dict(_kept_weights(network, plan))
+    elif best is not None:
+        network.load_state_dict(best)
+    elif checkpoints is not None:
+        network.load_state_dict(_below("network/", load_checkpoint(checkpoints, "best")[0]))
+    network.eval()
+
+
+# ---- words ----------------------------------------------------------------------------------------------------
+
+
+def _line(row: Epoch, epochs: int, left: float, *, best: bool) -> str:
+    text = f"epoch {row.epoch:>3}/{epochs}  loss {row.loss:.4f}  accuracy {row.accuracy:6.1%}"
+    if math.isfinite(row.val_loss):
+        text += f"  val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:6.1%}{' *' if best else '  '}"
+    return f"{text}  rate {row.rate:.1e}  {row.images_per_second:,.0f} images/s  {_clock(left)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _not_a_number(plan: Plan, number: int, count: int) -> RunError:
+    rate = max(group["initial_lr"] for group in plan.optimiser.param_groups)
+    return RunError(
+        "The loss is not a number any more",
+        where=f"epoch {number + 1}, batch {count}",
+        expected="a finite loss",
+        got="NaN or infinity",
+        hint=f"Train with a smaller rate, such as --lr {rate / 10:.1g}; the state after epoch {number} is kept",
+    )
+
+
+def _out_of_memory(size: int, error: Exception) -> ResourceError:
+    return ResourceError(
+        "Out of memory",
+        where="training",
+        expected=f"room for batches of {size} images",
+        got=str(error).splitlines()[0][:120],
+        hint=f"Train with --batch {max(1, size // 2)}",
+    )

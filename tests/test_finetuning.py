@@ -1,0 +1,141 @@
+"""Fine-tuning from probe to bundle: where the network is cut, and that what is trained is what is shipped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+
+from conftest import PhotoFolder
+from seefit.bundle.bundle import load
+from seefit.errors import UsageError
+from seefit.finetuning import Cut, choose_cut
+from seefit.models.backbone import Backbone, Stage, create
+from seefit.models.cut import PIXELS
+from seefit.pipeline import resume, train
+from seefit.settings import make_settings
+
+STAGES = (
+    Stage("low", 16, 112),
+    Stage("mid", 40, 28),
+    Stage("high", 112, 14),
+    Stage("top", 320, 7),
+    Stage("final", 1280, 7),
+    Stage("pooled", 1280, 0),
+)
+PARTS = ("mid", "high", "top", "final")
+NETWORK = Backbone("net", 224, (0.5,) * 3, (0.5,) * 3, STAGES, "", Path("net.onnx"), "")
+
+
+@pytest.mark.parametrize(
+    ("freeze", "cut"),
+    [
+        ("auto", Cut("high", ("mid", "high"), ("top", "final"))),
+        ("high", Cut("high", ("mid", "high"), ("top", "final"))),
+        ("2", Cut("high", ("mid", "high"), ("top", "final"))),
+        ("low", Cut("low", (), PARTS)),
+        ("0", Cut("low", (), PARTS)),
+        ("top", Cut("top", ("mid", "high", "top"), ("final",))),
+        ("all", Cut(None, PARTS, ())),
+        ("none", Cut(PIXELS, (), PARTS, streamed=True)),
+    ],
+)
+def test_the_boundary_is_chosen_by_name_number_or_size(freeze: str, cut: Cut) -> None:
+    assert choose_cut(NETWORK, PARTS, freeze) == cut
+
+
+def test_the_networks_own_pooling_lies_above_every_boundary() -> None:
+    assert choose_cut(NETWORK, ("pooled",), "auto") == Cut("high", (), ("pooled",))
+
+
+def test_a_network_whose_maps_never_shrink_is_trained_whole() -> None:
+    flat = Backbone(
+        "vit",
+        224,
+        (0.5,) * 3,
+        (0.5,) * 3,
+        (Stage("blocks.0", 64, 14), Stage("blocks.1", 64, 14), Stage("pooled", 64, 0)),
+        "",
+        Path("x"),
+        "",
+    )
+    assert choose_cut(flat, ("pooled",), "auto") == Cut(PIXELS, (), ("pooled",), streamed=True)
+
+
+@pytest.mark.parametrize("freeze", ["hihg", "final", "pooled", "9", "-1"])
+def test_an_unknown_stage_gets_the_list(freeze: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_cut(NETWORK, PARTS, freeze)
+    assert caught.value.message.startswith(f"Unknown stage of net to freeze up to: {freeze}.")
+    assert "auto, high, low, mid, none, top" in caught.value.hint
+
+
+@pytest.fixture
+def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a little network of timm's own tests, with weights by chance: its real ones are on a hub."""
+    torch.manual_seed(0)
+    save_file(create("test_efficientnet").state_dict(), tmp_path / "test_efficientnet.safetensors")
+    monkeypatch.setenv("SEEFIT_WEIGHTS", str(tmp_path))
+    return "test_efficientnet"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["auto", "all", "none"])
+def test_what_is_trained_is_what_is_shipped(little: str, photo_folder: PhotoFolder, tmp_path: Path, freeze: str) -> None:
+    settings = make_settings(
+        {"data": str(photo_folder(30)), "backbone": little, "image_size": 96, "preset": "balanced", "freeze": freeze, "epochs": 3}
+        | {"views": 2, "batch": 8, "precision": "fp32", "augment": "any-way-up", "device": "cpu"}
+    )
+    run = train(settings, out=tmp_path / "run")
+    with open(run.path / "history.csv", newline="") as handle:
+        epochs = list(csv.DictReader(handle))
+    assert [row["epoch"] for row in epochs] == ["1", "2", "3"]
+    best = min(epochs, key=lambda row: float(row["val_loss"]))
+    assert run.metrics["val"]["n"] > 0
+    assert run.metrics["val"]["accuracy"]["value"] == pytest.approx(float(best["val_accuracy"]), abs=0.26)  # bf16 below, a few images
+    assert run.metrics["probe"]["val"]["n"] == run.metrics["val"]["n"]
+    bundle = load(run.path)
+    bundle.verify()
+    assert bundle.manifest["method"] == "finetune"
+    assert json.loads((run.path / "metrics.json").read_text())["seconds"]["finetune"] > 0
+    weights = run.path / "bundle" / "backbone.safetensors"
+    assert weights.exists() is (freeze != "all")
+    if weights.exists():
+        before = create(little).state_dict()
+        original = load_file(tmp_path / "test_efficientnet.safetensors")
+        changed = [name for name, tensor in load_file(weights).items() if not np.array_equal(tensor, original[name])]
+        assert changed and set(changed) <= set(before)
+        assert ("conv_stem.weight" in changed) is (freeze == "none")
+
+
+@pytest.mark.slow
+def test_a_run_broken_off_while_fine_tuning_ends_as_an_unbroken_one(
+    little: str, photo_folder: PhotoFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seefit.training import finetune as loop
+
+    settings = make_settings(
+        {"data": str(photo_folder(20)), "backbone": little, "image_size": 96, "method": "finetune", "epochs": 3, "views": 2}
+        | {"batch": 8, "precision": "fp32", "device": "cpu"}
+    )
+    whole = train(settings, out=tmp_path / "whole")
+    real = loop._one_epoch
+
+    def broken(*arguments: object) -> object:
+        if arguments[-1] == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_one_epoch", broken)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, out=tmp_path / "broken")
+    monkeypatch.setattr(loop, "_one_epoch", real)
+    again = resume(tmp_path / "broken")
+    for name in ("predictions.csv", "split.csv"):
+        assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()

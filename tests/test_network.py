@@ -1,0 +1,72 @@
+"""The trained network begins as the probe, and its head goes back to raw features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from seefit.training.network import TrainedNetwork
+from seefit.training.solver import Standardised
+
+RNG = np.random.default_rng(0)
+
+
+class Upper(nn.Module):
+    """A map and a vector, as an upper part gives them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 1)
+
+    def forward(self, activation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = self.conv(activation)
+        return found, found.mean((2, 3))
+
+
+def probe(columns: int) -> tuple[Standardised, Any, Any]:
+    features = (RNG.normal(size=(50, columns)) * RNG.uniform(0.1, 9, columns) + 3).astype(np.float32)
+    features[:, 1] = 4  # a constant feature is left out
+    weight, bias = RNG.normal(size=(2, columns)).astype(np.float32), RNG.normal(size=2).astype(np.float32)
+    weight[:, 1] = 0  # as the probe has it
+    return Standardised.of(features), weight, bias
+
+
+def test_before_training_it_answers_as_the_probe_does() -> None:
+    scale, weight, bias = probe(4 + 5 * 2 + 5)
+    network = TrainedNetwork(Upper(), scale, weight, bias, dropout=0.5).eval()
+    maps, below = torch.randn(6, 3, 4, 4), torch.randn(6, 4)
+    with torch.no_grad():
+        top, vector = network.upper(maps)  # type: ignore[misc]
+        features = torch.cat([below, top.mean((2, 3)), top.amax((2, 3)), vector], 1).numpy()
+        np.testing.assert_allclose(network(maps, below).numpy(), features @ weight.T + bias, rtol=0, atol=2e-4)
+
+
+def test_the_head_goes_back_to_raw_features() -> None:
+    scale, weight, bias = probe(4)
+    network = TrainedNetwork(None, scale, weight, bias)
+    raw, raw_bias = network.raw_head()
+    np.testing.assert_allclose(raw, weight, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(raw_bias, bias, rtol=0, atol=1e-3)
+    with torch.no_grad():
+        network.head.weight.add_(0.3)
+        network.head.bias.sub_(0.2)
+    below = torch.randn(7, 4)
+    raw, raw_bias = network.raw_head()
+    expected = network(torch.zeros(7, 0, 0, 0), below).detach().numpy()
+    np.testing.assert_allclose(below.numpy() @ raw.T + raw_bias, expected, rtol=0, atol=1e-4)
+
+
+def test_a_step_moves_a_logit_by_as_much_for_any_width() -> None:
+    moved = []
+    for columns in (8, 800):
+        scale, weight, bias = probe(columns)
+        network = TrainedNetwork(None, scale, weight, bias)
+        below = torch.from_numpy(scale.mean + RNG.normal(size=(64, columns)).astype(np.float32) / np.maximum(scale.factor, 1e-6))
+        before = network(torch.zeros(64, 0, 0, 0), below)
+        with torch.no_grad():
+            network.head.weight.add_(torch.from_numpy(RNG.choice([-1e-2, 1e-2], size=network.head.weight.shape).astype(np.float32)))
+        moved.append(float((network(torch.zeros(64, 0, 0, 0), below) - before).detach().abs().mean()))
+    assert 0.5 < moved[0] / moved[1] < 2

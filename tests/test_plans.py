@@ -1,0 +1,119 @@
+"""Plans: the settings reach the objects that the loop calls."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seefit.errors import UsageError
+from seefit.plans import RATES, Choice, choose_precision, make_plan, promise
+from seefit.settings import Settings, make_settings
+from seefit.training.augment import parse_augmentation
+from seefit.training.finetune import Batch, Plan
+from seefit.training.mixing import Mixing
+from seefit.training.network import TrainedNetwork
+from seefit.training.solver import Standardised
+
+CHOICE = Choice("fp32", 0.5)
+
+
+class Upper(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), nn.Conv2d(4, 4, 1))
+
+    def forward(self, activation: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.blocks(activation),)
+
+
+def settings(**given: Any) -> Settings:
+    return make_settings({"data": "d", "preset": "balanced", **given})
+
+
+@pytest.fixture
+def network() -> TrainedNetwork:
+    scale = Standardised(np.zeros(8, np.float32), np.ones(8, np.float32))
+    return TrainedNetwork(Upper(), scale, np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
+
+
+def plan(network: TrainedNetwork, augment: str = "none", *, validated: bool = True, **given: Any) -> Plan:
+    return make_plan(settings(**given), network, parse_augmentation(augment), 10, CHOICE, validated=validated)
+
+
+def test_rates_rise_from_the_lowest_layer_to_the_head(network: TrainedNetwork) -> None:
+    rates = {group["stage"]: group["initial_lr"] for group in plan(network).optimiser.param_groups}
+    assert list(rates.values()) == pytest.approx([RATES["adamw"] / 10, RATES["adamw"] / math.sqrt(10), RATES["adamw"]])
+    rates = {group["stage"]: group["initial_lr"] for group in plan(network, lr="1e-4..3e-4", lr_spacing="steps").optimiser.param_groups}
+    assert list(rates.values()) == pytest.approx([1e-4, 2e-4, 3e-4])
+    assert {group["initial_lr"] for group in plan(network, lr="0.01").optimiser.param_groups} == {0.01}
+    scaled = plan(network, lr="0.01", scale_lr=True, batch=64).optimiser.param_groups
+    assert {group["initial_lr"] for group in scaled} == {0.0025}
+
+
+def test_biases_and_norms_are_not_decayed(network: TrainedNetwork) -> None:
+    for group in plan(network, weight_decay=0.1).optimiser.param_groups:
+        assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] == 0.1}
+
+
+def test_mixing_comes_from_the_augmentation_unless_it_is_given(network: TrainedNetwork) -> None:
+    assert plan(network).mix is None
+    assert plan(network, "none,mixup=0.3").mix == Mixing(mixup=0.3)
+    assert plan(network, "none,mixup=0.3", mixup=0.1, noise=0.2).mix == Mixing(mixup=0.1, noise=0.2)
+    assert plan(network, "none,mixup=0.3", mixup=0).mix is None
+
+
+def test_the_best_epoch_is_kept_only_where_a_validation_part_tells_it(network: TrainedNetwork) -> None:
+    assert plan(network).keep_best
+    assert not plan(network, validated=False).keep_best
+    assert not plan(network, keep="last").keep_best
+
+
+def test_layers_are_freed_from_the_head_down(network: TrainedNetwork) -> None:
+    begin = plan(network, gradual=2).begin_epoch
+
+    def free(epoch: int) -> set[str]:
+        begin(network, epoch)
+        return {name.rsplit(".", 1)[0] for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+    assert free(0) == free(1) == {"head"}
+    assert free(2) == {"head", "upper.blocks.1"}
+    assert free(4) == {"head", "upper.blocks.1", "upper.blocks.0.0", "upper.blocks.0.1"}
+
+
+def test_norms_are_frozen_or_trained(network: TrainedNetwork) -> None:
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    for norms, training in (("frozen", False), ("trained", True)):
+        plan(network, norms=norms).begin_epoch(network, 0)
+        assert network.training
+        assert norm.training is training
+
+
+@pytest.mark.parametrize("given", [{"schedule": "tides"}, {"loss": "grief"}, {"lr": "fast"}, {"schedule_options": "drop=0.1"}])
+def test_what_cannot_be_had_is_refused(network: TrainedNetwork, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        plan(network, **given)
+
+
+def test_the_precision_is_measured_once_and_kept(network: TrainedNetwork, tmp_path: Path) -> None:
+    batch = Batch((torch.randn(2, 3, 4, 4),), torch.tensor([[1.0, 0, 0], [0, 1, 0]]), torch.ones(2))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    choice = choose_precision(settings(), network, batch, tmp_path)
+    assert choice.precision in {"fp32", "bf16"} and choice.seconds_per_batch > 0
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    (tmp_path / ".choice.json").write_text(json.dumps({"precision": "bf16", "seconds_per_batch": 9}))
+    assert choose_precision(settings(precision="fp32"), network, batch, tmp_path) == Choice("bf16", 9)
+    assert choose_precision(settings(precision="fp32"), network, batch, None).precision == "fp32"
+
+
+def test_what_will_happen_is_said_before(network: TrainedNetwork) -> None:
+    text = promise(settings(epochs=6), "the head", network, plan(network, epochs=6), CHOICE, 10)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    assert text.startswith(f"Fine-tuning the head: {weights} weights, 6 epochs of adamw in fp32 on ")
+    assert text.endswith(" threads, about 0.5 min")
