@@ -40,7 +40,10 @@ Val = Annotated[float | None, _image(help="Validation part, as a share of all im
 Test = Annotated[float | None, _image(help="Test part, as a share of all images.", default="0.15")]
 TestFromVal = Annotated[float | None, _image(help="Share of the validation part that becomes the test part.", default="off")]
 
-Backbone = Annotated[str | None, _model("--backbone", "--model", help="lite0, lite1, lite2, or any timm model.", default="lite0")]
+Backbone = Annotated[
+    str | None,
+    _model("--backbone", "--model", help="lite0, any timm model, torchvision/NAME, or your own as file.py:function.", default="lite0"),
+]
 Features = Annotated[
     str | None, _model(help="stages (late maps, mean and maximum), pooled (the backbone's own output), or auto.", default="auto")
 ]
