@@ -26,7 +26,7 @@ from seefit.data.image import MAX_PIXELS
 from seefit.environment import cache_folder
 from seefit.errors import ResourceError
 from seefit.models.backbone import Backbone
-from seefit.training.cache import Recipe, cached_features, library_versions, open_store
+from seefit.training.cache import Recipe, cached_features, keep_features, kept_features, library_versions, open_store
 from tiny import make_backbone
 
 PARTS = ("blocks.0", "blocks.1")
@@ -139,6 +139,21 @@ def test_an_image_changed_under_the_cache_is_computed_again(bench: Bench, tmp_pa
     assert bench.counter.images == 1
     assert np.abs(after[1] - before[1]).max() > 0.01
     np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+
+
+def test_features_that_were_computed_elsewhere_are_kept_and_asked_for(bench: Bench, tmp_path: Path) -> None:
+    samples = make_samples(tmp_path, 3)
+    contents = [digest(sample.path) for sample in samples]
+    assert kept_features(contents, bench.recipe) == [None] * 3
+    given = np.arange(2 * bench.width, dtype=np.float32).reshape(2, -1)
+    keep_features(contents[:2], list(given), bench.recipe)
+    np.testing.assert_array_equal(bench.features(samples)[:2], given)
+    assert bench.counter.images == 1
+    kept = kept_features(contents[::-1], bench.recipe)
+    assert [features is not None for features in kept] == [True] * 3
+    np.testing.assert_array_equal(kept[1], given[1])
+    with open_store() as store:
+        assert store.shelves()[bench.recipe.shelf]["about"]["backbone"] == bench.recipe.backbone
 
 
 def test_the_same_image_twice_is_kept_once(bench: Bench, tmp_path: Path) -> None:

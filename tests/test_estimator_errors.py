@@ -95,3 +95,18 @@ def test_nothing_is_left_of_a_fit_that_fails(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Classes too small"):
         ImageClassifier().fit(tmp_path)
     assert list(cache_folder("fitted").iterdir()) == []
+
+
+def test_an_interrupted_fit_names_no_run_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    make_pictures(tmp_path / "pictures", 6)
+    plant_tiny()
+    monkeypatch.setattr("seefit.pipeline.gather", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ImageClassifier().fit(tmp_path / "pictures")
+    assert getattr(caught.value, "__notes__", []) == []
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ImageClassifier().fit(tmp_path / "pictures", out=tmp_path / "run")
+    assert caught.value.__notes__ == [f"Go on with: seefit resume {tmp_path / 'run'}"]

@@ -23,7 +23,7 @@ from seefit.data.dataset import Dataset, Sample, Skip
 from seefit.data.split import read_split
 from seefit.errors import DataError, RunError, UsageError
 from seefit.evaluation import evaluate
-from seefit.extending import inherit, join, told
+from seefit.extending import extension, inherit, join, told
 from seefit.settings import make_settings
 from seefit.training import engine
 from test_pipeline import Sealed
@@ -277,6 +277,14 @@ def test_only_evaluate_reads_the_test_labels_of_an_extended_run(home: Path, exte
     assert answer.code == 0, answer.err
     assert len(sealed) == 12
     assert reads == [answer.json["metrics"]["bundle"]]
+
+
+def test_a_run_that_judged_nothing_has_nothing_to_compare(home: Path) -> None:
+    _, older = join(new_images(home / "more"), home / "run")
+    (home / "run" / "predictions.csv").unlink()
+    found = extension(home / "run", older, list(older.known), ["camera", "defective", "functional"], seed=0)
+    assert found["earlier_images"] is None
+    assert told(found) == ["This run extends run; no image was judged by both."]
 
 
 # ---- settings ----

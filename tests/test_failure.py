@@ -31,6 +31,18 @@ def test_an_error_is_two_lines_on_stderr_and_its_exit_code(monkeypatch: pytest.M
     assert fail_with(error, monkeypatch) == Answer(3, "", "error: Cannot do it: a\\x1b[31m?b. Expected x, got y.\nDo z.\n")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DataError("Cannot", where="a", expected="x", got="y", hint="Do z"), "error: Cannot: a. Expected x, got y.\nDo z."),
+        (KeyboardInterrupt(), "Interrupted. What is done so far is kept."),
+    ],
+)
+def test_what_was_added_to_an_error_comes_last(error: BaseException, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error.add_note("Go on with: seefit resume 'a\x1b'")
+    assert fail_with(error, monkeypatch).err == f"{said}\nGo on with: seefit resume 'a\\x1b'\n"
+
+
 def test_an_error_is_one_object_with_json(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = fail_with(DataError("Cannot do it", where="a\x1b", expected="x", got="y", hint="Do z"), monkeypatch, "--json")
     assert answer.error() == {"code": 3, "message": "Cannot do it: a\x1b. Expected x, got y.", "hint": "Do z."}

@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 from seefit.errors import ResourceError
-from seefit.files import atomic_path, resource_error, sha256_file, to_json, write_bytes, write_text
+from seefit.files import atomic_path, clear_leftovers, is_leftover, resource_error, sha256_file, to_json, write_bytes, write_text
 
 
 def no_space(*_: object) -> NoReturn:
@@ -120,3 +120,19 @@ def test_json_has_no_nan_and_keeps_every_letter() -> None:
 def test_sha256_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * 10**6)
     assert sha256_file(tmp_path / "a") == hashlib.sha256(b"abc" * 10**6).hexdigest()
+
+
+def test_what_a_killed_process_left_is_known_by_its_name_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "below").mkdir()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process removes nothing
+        with atomic_path(tmp_path / "below" / "a.b.txt") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+    assert is_leftover(temporary.name)
+    for name in (".mine.part", "x.1-2.part", ".a.txt.1-2.part.txt", ".1-2.part"):
+        (tmp_path / name).write_text("keep")
+        assert not is_leftover(name)
+    clear_leftovers(tmp_path)
+    assert names(tmp_path / "below") == []
+    assert len(names(tmp_path)) == 5

@@ -122,7 +122,9 @@ def test_relative_paths_are_meant_from_where_the_run_began(data: str, found: str
     assert (moved.data, moved.root, moved.extend) == (found, Path("/began/images"), Path("/began/runs/x"))
     assert located(settings, Path.cwd()) == settings
     bare = located(make_settings({"data": data}), Path("/began"))
-    assert (bare.root, bare.extend) == (None, None)
+    assert (bare.root, bare.extend, bare.backbone) == (None, None, "lite0")
+    own = located(make_settings({"data": data, "backbone": "nets/mine.py:make"}), Path("/began"))
+    assert own.backbone == "/began/nets/mine.py:make"
 
 
 @pytest.mark.parametrize(

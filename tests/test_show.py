@@ -61,3 +61,22 @@ def test_names_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert "\x1b" not in out
     assert "a\\x1b[31m\\nb" in out
     assert "x" * 33 not in out
+
+
+def test_an_extended_run_shows_what_the_older_images_gained(capsys: pytest.CaptureFixture[str]) -> None:
+    sides = {
+        name: {"accuracy": figure(value, 0.7, 0.9), "balanced_accuracy": figure(value, 0.6, 0.95)}
+        for name, value in (("before", 0.8), ("after", 0.85))
+    }
+    earlier = {"n": 1200, **sides, "difference": {"accuracy": figure(0.05, -0.01, 0.11)}}
+    metrics = {"headline": "test", "test": {"n": 1300}, "extension": {"extended_from": "runs/a\x1b", "earlier_images": earlier}}
+    show_figures(metrics)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "",
+        "The 1,200 of them that runs/a\\x1b was judged on      [95 % interval]",
+        "  before     accuracy 80.0%  [70.0%, 90.0%], balanced accuracy 80.0%  [60.0%, 95.0%]",
+        "  after      accuracy 85.0%  [70.0%, 90.0%], balanced accuracy 85.0%  [60.0%, 95.0%]",
+        "  difference accuracy +5.0%  [-1.0%, +11.0%], image by image",
+    ]
+    show_figures({**metrics, "extension": {"extended_from": "runs/a", "earlier_images": None}})
+    assert len(capsys.readouterr().out.splitlines()) == 2

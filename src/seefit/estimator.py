@@ -304,8 +304,9 @@ def _temporary_folder() -> Iterator[Path]:
     folder = own_folder("fitted")
     try:
         yield folder
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        vars(error).pop("__notes__", None)  # how to go on with what is no more
         raise
 
 

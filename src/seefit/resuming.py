@@ -63,7 +63,7 @@ def agree(began: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def _usual_epochs() -> int:
-    from seefit.finetuning import EPOCHS  # brings torch
+    from seefit.plans import EPOCHS  # brings torch
 
     return EPOCHS
 
@@ -87,11 +87,12 @@ def located(settings: Settings, folder: Path) -> Settings:
     """Return settings whose relative paths, meant from a folder, can be opened from the working folder."""
     if folder == Path.cwd():
         return settings
-    paths = {name: value for name in ("root", "extend") if (value := getattr(settings, name)) is not None}
+    paths = {name: folder / value.expanduser() for name in ("root", "extend") if (value := getattr(settings, name)) is not None}
+    texts = {name: str(getattr(settings, name, "")) for name in ("backbone", "loss")}  # file.py:function
+    files = {name: text for name, text in texts.items() if ".py:" in text}
     if not settings.data.startswith("demo:") and not is_url(settings.data):
-        paths["data"] = Path(settings.data)
-    moved = {name: folder / path.expanduser() for name, path in paths.items()}
-    return settings.model_copy(update={name: str(path) if name == "data" else path for name, path in moved.items()})
+        files["data"] = settings.data
+    return settings.model_copy(update=paths | {name: str(folder / Path(text).expanduser()) for name, text in files.items()})
 
 
 def split_before(run: Path) -> list[SplitRow] | None:
