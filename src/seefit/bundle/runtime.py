@@ -108,9 +108,9 @@ class Reference:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""
         return _run(self._network, list(outputs), {"pixels": pixels})
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yield the features of each batch, in order; one batch per thread is under way."""
-        yield from ordered_map(lambda batch: self.run(batch, ["features"])[0], batches, workers=threads(), ahead=1)
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of each batch of images (3, S, S), in order; one batch per thread is under way."""
+        yield from ordered_map(lambda batch: self.run(np.stack(batch), ["features"])[0], batches, workers=threads(), ahead=1)
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int = AHEAD) -> Iterator[R]:

@@ -170,8 +170,7 @@ class Activations:
             return [self._reference.pixels(self._view(decoded, self.sha256[position], number)) for number in numbers]
 
         ready = itertools.chain.from_iterable(ordered_map(pixels, images, workers=threads(), ahead=2))
-        batches = (np.stack(batch) for batch in in_batches(ready, self._engine.batch))
-        for batch in self._engine.forward(batches):
+        for batch in self._engine.forward(in_batches(ready, self._engine.batch)):
             yield from map(self._packed, batch)
 
     def _packed(self, value: NDArray[np.float32]) -> bytes:

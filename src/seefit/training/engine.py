@@ -35,8 +35,8 @@ class Engine(Protocol):
     name: str
     batch: int
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yield (N, D) float32 features for each (N, 3, S, S) batch, in order."""
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
+        """Yield (N, D) float32 features for each batch of N images (3, S, S), in order."""
         ...
 
 
@@ -69,22 +69,20 @@ class OpenVinoEngine:
         compiled = self._core.compile_model(model, "CPU", options)
         return [compiled.create_infer_request() for _ in range(self._streams)]
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch, in order; one request per stream is under way."""
         under_way: deque[tuple[Any, int]] = deque()
         for number, batch in enumerate(batches):
             if len(under_way) == self._streams:
                 yield self._result(*under_way.popleft())
             request = self._requests[number % self._streams]
-            request.start_async({0: self._full(batch)})
+            pixels = request.get_input_tensor(0).data
+            for place, image in enumerate(batch):  # straight into the network's own memory; a short batch leaves old images behind it
+                pixels[place] = image
+            request.start_async()
             under_way.append((request, len(batch)))
         while under_way:
             yield self._result(*under_way.popleft())
-
-    def _full(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fill the last batch with zeros: the network is compiled for one batch size."""
-        missing = self.batch - len(batch)
-        return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)]) if missing else batch
 
     @staticmethod
     def _result(request: Any, count: int) -> NDArray[np.float32]:
@@ -115,12 +113,12 @@ class TorchEngine:
         self._tower = tower(backbone).to(device, self._dtype).to(memory_format=torch.channels_last)
         self.name = f"torch-{device}-{'fp16' if device == 'cuda' else 'fp32'}"
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch, in order."""
         torch = self._torch
         for batch in batches:
             with torch.inference_mode():
-                outputs = dict(zip(self._names, self._tower(torch.from_numpy(batch).to(self._device, self._dtype)), strict=True))
+                outputs = dict(zip(self._names, self._tower(torch.from_numpy(np.stack(batch)).to(self._device, self._dtype)), strict=True))
                 pieces: list[Any] = [outputs[self._whole].float().flatten(1)] if self._whole else []
                 for part in self._parts:
                     value = outputs[part].float()
@@ -204,7 +202,7 @@ def frozen_forward(
         return reference.pixels(read_image(samples[i], sha256[i], max_pixels))
 
     ready = ordered_map(pixels, range(len(samples)), workers=threads(), ahead=max(4, engine.batch // threads()))
-    yield from engine.forward(np.stack(batch) for batch in in_batches(ready, engine.batch))
+    yield from engine.forward(in_batches(ready, engine.batch))
 
 
 def _openvino() -> Any:
