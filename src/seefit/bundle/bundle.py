@@ -1,7 +1,8 @@
 """The bundle: everything that prediction needs in one folder, and nothing that can run code.
 
-``model.onnx`` the one graph · ``head.safetensors`` · ``backbone.safetensors`` when it was fine-tuned · ``golden/`` odd images with ``golden.safetensors``, their
-answers · ``bundle.json`` the manifest: format number, classes, what went in, and the sha256 of every file.
+``model.onnx`` the one graph · ``head.safetensors`` · ``backbone.safetensors`` when it was fine-tuned · ``golden/`` odd
+images with ``golden.safetensors``, their answers · ``bundle.json`` the manifest: format number, classes, what went in,
+and the sha256 of every file.
 ``README.md``, the model card, is written later and is outside the hash.
 """
 
@@ -233,8 +234,8 @@ def _tensors(message: Any) -> Iterator[Any]:
     if isinstance(message, TensorProto):
         yield message
         return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
+    for kind, value in message.ListFields():
+        if kind.message_type is not None:
             for part in [value] if hasattr(value, "ListFields") else value:
                 yield from _tensors(part)
 
