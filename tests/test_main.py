@@ -19,7 +19,21 @@ import seefit as package
 from command import ENTRY, Answer, seefit, seefit_process, start
 from seefit.cli.main import app, main
 
-COMMANDS = "augment cache check demo evaluate features models predict report resume runs summary train".split()
+COMMANDS = [
+    "augment",
+    "cache",
+    "check",
+    "demo",
+    "evaluate",
+    "features",
+    "models",
+    "predict",
+    "report",
+    "resume",
+    "runs",
+    "summary",
+    "train",
+]
 HEAVY = ("torch", "timm", "sklearn", "scipy", "matplotlib", "onnx", "onnxruntime", "openvino", "pandas", "numpy", "PIL", "pydantic", "yaml")
 
 
