@@ -72,7 +72,7 @@ def photos(trained: Path) -> Path:
     return trained.parent / "photos"
 
 
-@pytest.mark.parametrize("moment", ["keep", "after predictions.csv"])
+@pytest.mark.parametrize("moment", ["keep", pytest.param("after predictions.csv", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("no_page")
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(moment: str, kill: Kill, photos: Path, trained: Path, tmp_path: Path) -> None:
     kill_and_resume(moment, kill, photos, tmp_path / "run")
@@ -288,6 +288,18 @@ def test_a_second_process_is_refused_at_once_with_the_pid_of_the_first(begun: Pa
     assert time.monotonic() - began < 1
     assert error["code"] == 4
     assert error["message"] == f"The run is in use: {begun}. Expected no other process in it, got process {os.getppid()}."
+
+
+@pytest.mark.parametrize("command", [["resume", "{run}"], ["train", "photos", "--out", "{run}"]])
+def test_it_is_refused_before_anything_heavy_is_loaded(command: list[str], begun: Path) -> None:
+    (begun / ".lock").write_text(str(os.getpid()))
+    code = """
+import sys; from seefit.cli.main import main
+print(main(sys.argv[1:]), *(name for name in ("numpy", "torch", "onnxruntime") if name in sys.modules), file=sys.stderr)
+"""
+    answer = seefit_process(*(word.format(run=begun) for word in command), code=code)
+    assert f"got process {os.getpid()}." in answer.err
+    assert answer.err.endswith("\n4\n")
 
 
 @pytest.mark.slow

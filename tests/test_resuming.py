@@ -156,7 +156,10 @@ def test_a_finished_run_that_goes_on_counts_as_unfinished_and_keeps_its_new_sett
     (run / "split.csv").write_text("path,label,split,group,weight,sha256\n")
     (run / "metrics.json").write_text(json.dumps({"test": {"n": 4}, "seconds": {"scan": 1, "report": 1}}))
     assert is_finished(run)
-    reopen(run, agree(began, {"epochs": 5}))
+    said = reopen(run, began, agree(began, {"epochs": 5}))
+    assert said == (
+        "5 epochs instead of 3: the schedule (one-cycle) is laid over all of them, so the rate need not go on from where it ended"
+    )
     assert not is_finished(run)
     assert json.loads((run / "metrics.json").read_text()) == {"test": {"n": 4}, "seconds": {"scan": 1}}
     config = yaml.safe_load((run / "config.yaml").read_text())

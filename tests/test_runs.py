@@ -16,6 +16,7 @@ from command import start
 from seefit.errors import ResourceError, RunError
 from seefit.runs import (
     LOCK,
+    check_free,
     delete_runs,
     is_finished,
     is_run,
@@ -141,7 +142,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(held: tuple[Path,
     folder, pid = held
     text = f"The run is in use: {folder}. Expected no other process in it, got process {pid}."
     began = time.monotonic()
-    for attempt in (lambda: new_run(folder, "x"), lambda: locked(folder).__enter__()):
+    for attempt in (lambda: new_run(folder, "x"), lambda: locked(folder).__enter__(), lambda: check_free(folder)):
         with pytest.raises(RunError) as caught:
             attempt()
         assert caught.value.message == text
@@ -152,9 +153,11 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(held: tuple[Path,
 
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path, dead_pid: int) -> None:
     (tmp_path / LOCK).write_text(str(dead_pid))
+    check_free(tmp_path)
     assert new_run(tmp_path, "x") == tmp_path
     with locked(tmp_path):
         assert (tmp_path / LOCK).read_text() == str(os.getpid())
+        check_free(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "no number", "-1", "0"])

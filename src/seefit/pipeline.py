@@ -111,7 +111,7 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
     with locked(run), resumable(run):
         clear_leftovers(run)
         if settings != began:
-            reopen(run, settings)
+            console.say(reopen(run, began, settings))
         return _train(settings, run, folder, console)
 
 

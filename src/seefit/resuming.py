@@ -73,14 +73,25 @@ def _fixed(name: str, expected: str, got: object) -> SeefitError:
     return UsageError("Cannot resume with another setting", where=option, expected=expected, got=str(got), hint=f"Leave {option} out")
 
 
-def reopen(run: Path, settings: Settings) -> None:
-    """Let a run go on under new settings: they are kept first, so that an interrupt does not lose them, and it counts as unfinished."""
+def reopen(run: Path, began: Settings, settings: Settings) -> str:
+    """Let a run go on for more epochs: they are kept first, so that an interrupt does not lose them, and it counts as unfinished.
+
+    Args:
+        run: The run folder, locked.
+        began: Its settings so far.
+        settings: The same with more epochs.
+
+    Returns:
+        A sentence for the user: what more epochs do to the schedule.
+    """
     resolved = read_config(run).get("resolved") or {}
     write_text(run / CONFIG, to_yaml(settings, resolved))
     if is_finished(run):
         metrics = read_metrics(run)
         del metrics["seconds"]["report"]
         write_text(run / "metrics.json", to_json(metrics))
+    grows = f"{settings.epochs} epochs instead of {began.epochs or _usual_epochs()}"
+    return f"{grows}: the schedule ({settings.schedule}) is laid over all of them, so the rate need not go on from where it ended"
 
 
 def located(settings: Settings, folder: Path) -> Settings:

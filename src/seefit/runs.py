@@ -38,13 +38,22 @@ def new_run(out: Path | None, stem: str) -> Path:
         taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not is_leftover(entry.name))
     except OSError as error:
         raise resource_error(error, out) from error
-    holder = _holder(out)
-    if holder is not None:
-        raise _busy(out, holder)
+    check_free(out)
     if taken:
         raise _occupied(out, taken)
     clear_leftovers(out)
     return out
+
+
+def check_free(run: Path) -> None:
+    """Make sure that no other process works in a folder; takes no time, so that a command can ask before it loads what it needs.
+
+    Raises:
+        RunError: One does; its pid is named.
+    """
+    holder = _holder(run)
+    if holder is not None:
+        raise _busy(run, holder)
 
 
 def _occupied(out: Path, taken: Sequence[str]) -> RunError:

@@ -40,6 +40,14 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def _check_free(run: Path | None) -> None:
+    """Refuse a run that another process works in, at once: what training needs takes a while to load."""
+    from seefit.runs import check_free
+
+    if run is not None:
+        check_free(run)
+
+
 @app.command()
 def demo(
     out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/elpv-lite0-<n>")] = None,
@@ -149,6 +157,7 @@ def train(
 ) -> int:
     """Train a classifier, judge it on a test part, and save it with a report."""
     settings = {name: value for name, value in locals().items() if name not in {"config", "out", "json", "quiet", "debug"}}
+    _check_free(out)
     from seefit.cli.train import train as command
 
     return command(_given(**settings), config=config, out=out, json_output=json, console=Console(quiet=quiet))
@@ -165,6 +174,7 @@ def resume(
     debug: o.Debug = False,
 ) -> int:
     """Go on with a run that was interrupted."""
+    _check_free(run)
     from seefit.cli.resume import resume as command
 
     return command(run, _given(epochs=epochs, seed=seed, device=device), json_output=json, console=Console(quiet=quiet))
