@@ -26,7 +26,7 @@ lint: .venv/dev.stamp
 	$(BIN)/lint-imports --no-cache
 
 fast: .venv/dev.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,10 +67,14 @@ def copy_photos(cells: dict[str, list[Path]], root: Path, per_class: int, start:
 def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache folder that keeps the real `lite0` as ONNX (some 10 s, once): point ``SEEFIT_CACHE`` to it, or copy it.
 
-    With ``SEEFIT_CACHE`` pointing to it, ``load_backbone("lite0")`` returns at once. What a test adds to it stays for others.
+    With ``SEEFIT_CACHE`` pointing to it, ``load_backbone("lite0")`` returns at once. All processes of pytest-xdist share it: the
+    first converts, the others wait. What a test adds to it stays for others, so add nothing that a copy could catch half written.
     """
-    folder = tmp_path_factory.mktemp("lite0")
-    with pytest.MonkeyPatch.context() as patch:
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "lite0"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         patch.setenv("SEEFIT_CACHE", str(folder))
         load_backbone("lite0")
     return folder
