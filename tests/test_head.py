@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seefit.training import head as module
-from seefit.training.head import Head, class_shares, fit_head, make_folds
+from seefit.training.head import Head, _sample, class_shares, fit_head, make_folds
 from seefit.training.solver import Float, Rows, Standardised, cross_entropy, minimise
 
 Index = NDArray[np.intp]
@@ -249,18 +249,74 @@ def test_the_order_of_the_rows_changes_nothing_but_rounding(columns: int) -> Non
     np.testing.assert_allclose(mixed.fold_logits[np.argsort(order)], head.fold_logits, atol=0.03)
 
 
-def test_many_rows_choose_the_strength_on_a_stratified_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+# ---- many rows ------------------------------------------------------------------------------------------------
+
+
+def many(monkeypatch: pytest.MonkeyPatch, sample: int) -> None:
+    """Let this many rows be what a sample has, and fewer than that be few."""
+    monkeypatch.setattr(module, "SAMPLE_ROWS", sample)
+    monkeypatch.setattr(module, "MAX_PATH_ROWS", sample // 2)
+
+
+def test_many_rows_choose_the_strength_on_a_sample_and_score_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = make_classes([900, 300], 100, 0.1)
     new, truth = make_classes([900, 300], 100, 0.1, seed=1)
     whole = fit_head(features, one_hot(labels))
-    monkeypatch.setattr(module, "MAX_PATH_ROWS", 600)
+    many(monkeypatch, 600)
     head = fit_head(features, one_hot(labels))
-    assert head.folds == 1
-    assert len(head.fold_rows) == 120  # a fifth of the sample is held out
-    assert head.fold_logits.shape == (120, 2)
-    assert (labels[head.fold_rows] == 1).mean() == pytest.approx(0.25, abs=0.02)
+    assert head.folds == 5
+    assert head.fold_rows.tolist() == list(range(1200))
+    assert head.strength == min(head.path, key=lambda point: point.nll).strength
     assert 1 / 40 < head.strength / whole.strength < 40
-    losses = [cross_entropy(h.logits(new), one_hot(truth), np.ones(len(truth))) for h in (whole, head)]
-    assert losses[1] < 1.05 * losses[0]
+    for logits, rows, targets in ((Head.logits, new, one_hot(truth)), (lambda h, _: h.fold_logits, features, one_hot(labels))):
+        losses = [cross_entropy(logits(h, rows), targets, np.ones(len(rows))) for h in (whole, head)]
+        assert losses[1] < 1.05 * losses[0]
     again = fit_head(features, one_hot(labels))
     np.testing.assert_array_equal(head.weight, again.weight)
+    np.testing.assert_array_equal(head.fold_logits, again.fold_logits)
+
+
+def test_scores_of_many_rows_too_come_from_heads_that_did_not_see_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    units = np.repeat(np.arange(60), 4)
+    labels = rng.integers(0, 2, 60)[units]
+    features = (rng.normal(size=(60, 100))[units] + 0.01 * rng.normal(size=(240, 100))).astype(np.float32)
+    many(monkeypatch, 120)
+    alone, apart = (fit_head(features, one_hot(labels), units=chosen) for chosen in (None, units))
+    assert (alone.fold_logits.argmax(1) == labels).mean() > 0.95  # the trap works: torn units leak
+    assert 0.25 < (apart.fold_logits.argmax(1) == labels).mean() < 0.75
+
+
+def test_very_many_rows_score_as_many_folds_as_the_work_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = make_classes([200, 200], 10, 0.5)
+    many(monkeypatch, 200)
+    for work, folds, rows in ((2 * features.size * 2, 2, 160), (1, 1, 80)):
+        monkeypatch.setattr(module, "MAX_FOLD_WORK", work)
+        head = fit_head(features, one_hot(labels))
+        assert (head.folds, len(head.fold_rows)) == (folds, rows)
+        assert head.fold_logits.shape == (rows, 2)
+        assert 0.6 < (head.fold_logits.argmax(1) == labels[head.fold_rows]).mean() < 1
+
+
+def test_the_sample_keeps_the_shares_of_classes_and_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.random.default_rng(1).permutation(np.repeat([0, 1, 2], [600, 300, 100]))
+    units = np.arange(1000)
+    folds = make_folds(labels, units, seed=0)
+    many(monkeypatch, 400)
+    sample, inside = _sample(one_hot(labels), folds, seed=0)
+    assert len(np.unique(sample)) == 400
+    assert np.abs(np.bincount(labels[sample]) - [240, 120, 40]).max() <= 2
+    for (train, test), (train_all, test_all) in zip(inside, folds, strict=True):
+        assert abs(len(test) - 80) <= 1
+        assert len(train) + len(test) == 400
+        assert set(sample[test]) <= set(test_all)
+        assert set(sample[train]) <= set(train_all)
+    assert sorted(np.concatenate([test for _, test in inside])) == list(range(400))
+
+
+def test_the_sample_grows_with_the_number_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.repeat(np.arange(10), 50)
+    folds = make_folds(labels, np.arange(500), seed=0)
+    many(monkeypatch, 60)
+    sample, _ = _sample(one_hot(labels), folds, seed=0)
+    assert np.bincount(labels[sample]).tolist() == [module.SAMPLE_PER_CLASS] * 10

@@ -182,3 +182,13 @@ def test_log_softmax_and_cross_entropy_stand_any_logits() -> None:
     targets = np.array([[1, 0], [1, 0], [0.5, 0.5]], np.float32)
     assert cross_entropy(logits, targets, np.array([1.0, 1.0, 2.0])) == pytest.approx(np.log(2) / 2, rel=1e-6)
     assert cross_entropy(logits, targets, np.zeros(3)) == pytest.approx(np.log(2) / 3, rel=1e-6)
+
+
+def test_problems_side_by_side_have_the_solutions_they_have_alone() -> None:
+    rows, labels = make_rows(120, 5, 3)
+    targets = one_hot(labels, 3)
+    weights = np.random.default_rng(2).uniform(0, 2, (120, 4))
+    weights[:40, 1] = 0
+    together = minimise(Rows(rows), targets, weights, STRENGTH, np.zeros((6, 12)), tolerance=TIGHT)
+    for column, found in zip(weights.T, np.hsplit(together, 4), strict=True):
+        np.testing.assert_allclose(logits_of(rows, found), logits_of(rows, solve(Rows(rows), targets, column)), atol=2e-3)

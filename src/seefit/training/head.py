@@ -1,14 +1,16 @@
 """The head: multinomial logistic regression on features, its strength chosen by cross-validation along a path.
 
 Strengths go from strong to weak; every fit starts from the one before, and the path ends when the folds' loss
-rises. The head that comes out is one matrix and one bias on raw features.
+rises. With many rows the path is walked on a sample of them, and the folds are fitted at the strength it gives alone.
+The head that comes out is one matrix and one bias on raw features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -27,11 +29,16 @@ BALANCES: tuple[Balance, ...] = ("none", "balanced", "prior")
 STRENGTHS = (100.0, *(float(10.0**e) for e in np.arange(1, -4.1, -0.5)))  # times columns / rows
 FOLDS = 5
 PATIENCE = 1  # strengths in a row that must do worse before the path ends; the loss along it has one valley
-MAX_PATH_ROWS = 10_000  # beyond it the strength is chosen on a stratified sample of the rows, with one fold held out
+MAX_PATH_ROWS = 2_500  # up to so many rows all folds see every strength; beyond, a stratified sample of the rows does
+SAMPLE_ROWS = 4_000
+SAMPLE_PER_CLASS = 20  # rows of the sample at least, where there are so many
+SAMPLE_FOLDS = 2  # of the sample's folds, so many are held out
+MAX_FOLD_WORK = 2e10  # rows x columns x classes of the folds that are scored beyond MAX_PATH_ROWS; at least one is
 MAX_LOGITS = 10**8  # rows x classes of a logistic regression; more would take gigabytes and hours
-SMALL_MATRIX = 5e7  # numbers; products with fewer and few columns are faster on one BLAS thread
 TOLERANCE_PATH = 1e-5
 TOLERANCE_FINAL = 1e-7
+TOLERANCE_PATH_MANY = 1e-4  # beyond MAX_PATH_ROWS, where a step costs much: the loss of held-out rows changes by a 200th
+TOLERANCE_FINAL_MANY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -148,43 +155,128 @@ def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]
 def _logistic(
     features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console
 ) -> Head:
+    if len(features) > MAX_PATH_ROWS:
+        return _logistic_of_many(features, targets, weights, scale, folds, seed, console)
+    rows = scale.apply(features)
+    rotation = Rotation.of(rows) if len(features) < features.shape[1] else None
+    rows = rows if rotation is None else rotation.rows
+    with _workers() as pool:
+        path, logits, starts = _walk_path(rows, targets, weights, _strengths(features), folds, pool, console, tolerance=TOLERANCE_PATH)
+        best = _best(path)
+        solution = minimise(Rows(rows), targets, weights, path[best].strength, starts[best], tolerance=TOLERANCE_FINAL)
+    weight, bias = scale.raw(solution[:-1] if rotation is None else rotation.back(solution[:-1]), solution[-1])
+    return _head(weight, bias, path, folds, logits[best])
+
+
+def _logistic_of_many(
+    features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console
+) -> Head:
+    """Choose the strength on a sample of the rows; then score the folds, and fit, at that strength alone."""
+    with _workers() as pool:
+        path = _sampled_path(features, targets, weights, scale, folds, seed, pool, console)
+        strength = path[_best(path)].strength
+        rows = Rows(features, scale, pool)
+        folds = folds[: max(1, int(MAX_FOLD_WORK / (features.size * targets.shape[1])))]
+        logits, start = _score_folds(rows, targets, weights, strength, folds, console)
+        solution = minimise(rows, targets, weights, strength, start, tolerance=TOLERANCE_FINAL_MANY)
+    return _head(*scale.raw(solution[:-1], solution[-1]), path, folds, logits)
+
+
+@contextlib.contextmanager
+def _workers() -> Iterator[Executor]:
+    """Give the threads that seefit may use, with one BLAS thread each: products with a few columns are too small to be shared."""
     from threadpoolctl import threadpool_limits
 
-    strengths = [s * features.shape[1] / len(features) for s in STRENGTHS]
-    if len(features) <= MAX_PATH_ROWS:
-        standardised = scale.apply(features)
-        rotation = Rotation.of(standardised) if len(features) < features.shape[1] else None
-        ready = standardised if rotation is None else rotation.rows
-        path, logits, starts = _walk_path(ready, targets, weights, strengths, folds, console)
-        final, total = Rows(ready), 1.0
-    else:
-        sample, folds = _sample_fold(targets.argmax(1), folds[0], seed)
-        total = len(sample) / len(features)  # the best strength falls with the number of rows as 1/n
-        path, logits, starts = _walk_path(
-            scale.apply(features[sample]), targets[sample], weights[sample], [s / total for s in strengths], folds, console
-        )
-        folds = [(sample[train], sample[test]) for train, test in folds]
-        rotation, final = None, Rows(features, scale)
-    best = int(np.argmin([point.nll for point in path]))
-    strength = path[best].strength * total
-    with threadpool_limits(1 if final.array.size < SMALL_MATRIX else None, "blas"):
-        solution = minimise(final, targets, weights, strength, starts[best], tolerance=TOLERANCE_FINAL)
-    weight, bias = scale.raw(solution[:-1] if rotation is None else rotation.back(solution[:-1]), solution[-1])
-    rows = np.concatenate([test for _, test in folds])
-    order = np.argsort(rows)
-    return Head(weight, bias, "logistic", strength, tuple(path), rows[order], logits[best][order], len(folds))
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
+        yield pool
+
+
+def _head(weight: Float, bias: Float, path: list[PathPoint], folds: list[Fold], logits: Float) -> Head:
+    scored = np.concatenate([test for _, test in folds])
+    order = np.argsort(scored)
+    return Head(weight, bias, "logistic", path[_best(path)].strength, tuple(path), scored[order], logits[order], len(folds))
+
+
+def _strengths(features: Float) -> list[float]:
+    return [s * features.shape[1] / len(features) for s in STRENGTHS]
+
+
+def _best(path: Sequence[PathPoint]) -> int:
+    return int(np.argmin([point.nll for point in path]))
+
+
+def _sampled_path(
+    features: Float,
+    targets: Float,
+    weights: Double,
+    scale: Standardised,
+    folds: list[Fold],
+    seed: int,
+    pool: Executor,
+    console: Console,
+) -> list[PathPoint]:
+    """Walk the path on a sample of the rows; the best strength falls with the number of rows as 1/n, so it is told for all rows."""
+    sample, inside = _sample(targets, folds, seed)
+    rows = features[sample]
+    inside, tolerance = inside[:SAMPLE_FOLDS], TOLERANCE_PATH_MANY
+    path, _, _ = _walk_path(
+        scale.apply(rows), targets[sample], weights[sample], _strengths(rows), inside, pool, console, tolerance=tolerance
+    )
+    return [replace(point, strength=point.strength * len(sample) / len(features)) for point in path]
+
+
+def _sample(targets: Float, folds: list[Fold], seed: int) -> tuple[Index, list[Fold]]:
+    """Draw rows, keeping the shares of folds and classes; return them and the folds among them."""
+    count, classes = targets.shape
+    held_out_by = np.full(count, -1)
+    for i, (_, test) in enumerate(folds):
+        held_out_by[test] = i
+    chance = np.random.default_rng(seed).permutation(count)
+    order = np.lexsort((chance, targets.argmax(1), held_out_by))
+    wanted = min(count, max(SAMPLE_ROWS, SAMPLE_PER_CLASS * classes))
+    sample = np.sort(order[np.linspace(0, count - 1, wanted).astype(np.intp)])
+    inside = [(np.flatnonzero(np.isin(sample, train)), np.flatnonzero(np.isin(sample, test))) for train, test in folds]
+    return sample, [fold for fold in inside if len(fold[1])]
+
+
+def _score_folds(rows: Rows, targets: Float, weights: Double, strength: float, folds: list[Fold], console: Console) -> tuple[Float, Double]:
+    """Fit all folds at one strength side by side, without a copy of the rows: those held out have no weight.
+
+    The start is zero: a solution that saw the held-out rows would leave a trace of them.
+
+    Returns:
+        The out-of-fold logits, in the order of the folds, and the mean of the folds' solutions.
+    """
+    kept = np.zeros((len(weights), len(folds)))
+    for column, (train, _) in zip(kept.T, folds, strict=True):
+        column[train] = weights[train] if weights[train].any() else 1
+    with console.bar("Scoring held-out images", 1, "fits") as advance:
+        start = np.zeros((rows.array.shape[1] + 1, len(folds) * targets.shape[1]))
+        solutions = np.hsplit(minimise(rows, targets, kept, strength, start, tolerance=TOLERANCE_PATH_MANY), len(folds))
+        advance(1)
+    held_out = [Rows(rows.array[test], rows.scale) for _, test in folds]
+    logits = [
+        part.times(found[:-1].astype(np.float32)) + found[-1].astype(np.float32) for part, found in zip(held_out, solutions, strict=True)
+    ]
+    return np.concatenate(logits), np.mean(solutions, axis=0)
 
 
 def _walk_path(
-    rows: Float, targets: Float, weights: Double, strengths: Sequence[float], folds: list[Fold], console: Console
+    rows: Float,
+    targets: Float,
+    weights: Double,
+    strengths: Sequence[float],
+    folds: list[Fold],
+    pool: Executor,
+    console: Console,
+    *,
+    tolerance: float,
 ) -> tuple[list[PathPoint], list[Float], list[Double]]:
-    """Fit every fold at each strength, strong to weak.
+    """Fit every fold at each strength, strong to weak, folds side by side.
 
     Returns:
         For each strength: what was seen, the out-of-fold logits, and the mean of the folds' solutions.
     """
-    from threadpoolctl import threadpool_limits
-
     solutions = [np.zeros((rows.shape[1] + 1, targets.shape[1])) for _ in folds]
     sides = [Rows(rows[train]) for train, _ in folds]
     truth = np.concatenate([targets[test].argmax(1) for _, test in folds])
@@ -195,16 +287,11 @@ def _walk_path(
     def fit(i: int) -> tuple[Float, float]:
         train, test = folds[i]
         counts = weights[train] if weights[train].any() else np.ones(len(train))
-        solutions[i] = minimise(sides[i], targets[train], counts, strength, solutions[i], tolerance=TOLERANCE_PATH)
+        solutions[i] = minimise(sides[i], targets[train], counts, strength, solutions[i], tolerance=tolerance)
         out = rows[test] @ solutions[i][:-1].astype(np.float32) + solutions[i][-1].astype(np.float32)
         return out, cross_entropy(out, targets[test], weights[test])
 
-    # Folds side by side, one BLAS thread each: products with a few columns are too small to be shared between threads.
-    with (
-        console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance,
-        threadpool_limits(1, "blas"),
-        ThreadPoolExecutor(threads()) as pool,
-    ):
+    with console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance:
         for strength in strengths:
             found = list(pool.map(fit, range(len(folds))))
             advance(len(folds))
@@ -216,18 +303,6 @@ def _walk_path(
             if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
                 break
     return path, logits, starts
-
-
-def _sample_fold(labels: Index, fold: Fold, seed: int) -> tuple[Index, list[Fold]]:
-    """Draw `MAX_PATH_ROWS` rows of one fold, keeping its sides and, by stratified drawing, its class shares."""
-    rng = np.random.default_rng(seed)
-    taken = []
-    for side in fold:
-        count = round(MAX_PATH_ROWS * len(side) / len(labels))
-        by_class = np.lexsort((rng.random(len(side)), labels[side]))
-        taken.append(np.sort(side[by_class[np.linspace(0, len(side) - 1, count).astype(np.intp)]]))
-    train, test = taken
-    return np.concatenate(taken), [(np.arange(len(train)), np.arange(len(train), len(train) + len(test)))]
 
 
 def _nearest_mean(features: Float, labels: Index, classes: int, weights: Double, scale: Standardised) -> Head:
