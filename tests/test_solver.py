@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from seefit.training import solver as module
 from seefit.training.solver import SPREAD_FLOOR, Double, Float, Rotation, Rows, Standardised, cross_entropy, log_softmax, minimise
 
 STRENGTH = 0.05
@@ -192,3 +195,16 @@ def test_problems_side_by_side_have_the_solutions_they_have_alone() -> None:
     together = minimise(Rows(rows), targets, weights, STRENGTH, np.zeros((6, 12)), tolerance=TIGHT)
     for column, found in zip(weights.T, np.hsplit(together, 4), strict=True):
         np.testing.assert_allclose(logits_of(rows, found), logits_of(rows, solve(Rows(rows), targets, column)), atol=2e-3)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_blocks_of_rows_give_the_same_numbers_on_any_number_of_threads(raw: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 40)
+    rows, labels = make_rows(150, 7, 3)
+    scale = Standardised.of(rows) if raw else None
+    weight, residual = np.ones((7, 3), np.float32), one_hot(labels, 3)
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(3) as three:
+        found = [(at.times(weight), at.transposed_times(residual)) for at in (Rows(rows, scale, pool) for pool in (one, three))]
+    for a, b, plain in zip(*found, (Rows(rows, scale).times(weight), Rows(rows, scale).transposed_times(residual)), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, plain, atol=1e-4)
