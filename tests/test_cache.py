@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -40,10 +40,10 @@ class Counter:
     def __init__(self, reference: Reference) -> None:
         self.reference, self.name, self.images = reference, reference.name, 0
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         for batch in batches:
             self.images += len(batch)
-            yield self.reference.run(batch, ["features"])[0]
+            yield self.reference.run(np.stack(batch), ["features"])[0]
 
 
 class Listener(Console):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from seefit.environment import cache_folder
-from seefit.errors import DataError, SeefitError, UsageError
+from seefit.errors import DataError, ResourceError, SeefitError, UsageError
 from seefit.estimator import ImageClassifier
+from seefit.training import engine
 from test_estimator import Labels, make_pictures
 from tiny import plant_tiny
 
@@ -88,6 +89,12 @@ def test_bad_constructor_arguments_are_told_by_fit(pictures: tuple[list[str], La
     assert [line.split(". ")[0] for line in caught.value.message.splitlines()] == ["Bad setting: --features", "Bad setting: --fit"]
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         ImageClassifier().fit(pictures[0], np.linspace(0, 1, 36))
+
+
+def test_a_gpu_that_is_not_there_is_told_before_any_look_at_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
+    with pytest.raises(ResourceError, match="No GPU: --device cuda. Expected a CUDA device that torch sees, got none."):
+        ImageClassifier(device="cuda").fit(["none.png", "nor this.png"], [0, 1])
 
 
 def test_nothing_is_left_of_a_fit_that_fails(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ class _Zeros:
 
     name, batch = "zeros", 4
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         for batch in batches:
             yield np.zeros((len(batch), 16), np.float32)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from command import Answer, seefit
+from seefit.training import engine
 
 
 def test_features_go_to_a_file_with_names_and_labels(warm: Path, tmp_path: Path) -> None:
@@ -61,12 +62,15 @@ def test_parquet_holds_the_same(warm: Path, tmp_path: Path) -> None:
         (["--out", "no/f.npz"], 6, "Cannot write: no/f.npz. "),
         (["--out", "f.npz", "--features", "all"], 2, "Bad setting: --features. Expected 'auto', 'stages' or 'pooled', got 'all'."),
         (["--out", "f.npz", "--max-pixels", "100"], 3, "Too many images cannot be used: "),
+        (["--out", "f.npz", "--max-pixels", "100", "--device", "cuda"], 6, "No GPU: --device cuda. "),  # before any look at the data
+        (["--out", "f.npz", "--max-pixels", "100", "--backbone", "lite9"], 2, "Unknown backbone: lite9. "),
     ],
 )
 def test_what_cannot_be_done_says_why(
     arguments: list[str], code: int, message: str, warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
     answer = seefit("features", warm, *arguments, "--json")
     assert answer.code == code
     assert answer.error()["message"].startswith(message)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from seefit import fitting
 from seefit.bundle.bundle import load, save_bundle
 from seefit.data.dataset import Sample
 from seefit.evaluation.calibrate import fit_temperature, softmax
@@ -32,7 +33,7 @@ class Warped:
     def __init__(self, extractor: FeatureExtractor, error: float) -> None:
         self.reference, self.error = extractor.reference, error
 
-    def forward(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         for features in self.reference.forward(batches):
             yield features * np.float32(1 - self.error) + np.float32(self.error)
 
@@ -130,7 +131,29 @@ def test_the_temperature_comes_from_the_validation_part_by_the_reference(setting
     right = softmax(fitted.head.logits(exact)).argmax(1) == val.labels(CLASSES)
     assert fitted.val["accuracy"]["value"] == pytest.approx(right.mean())
     assert fitted.folds is not None
-    assert (fitted.folds["folds"], fitted.folds["n"]) == (5, 60)
+    assert (fitted.folds["folds"], fitted.folds["n"], fitted.folds["engine"]) == (5, 60, "warped")
+
+
+def test_the_baseline_is_the_commonest_class_of_the_training_part(settings: Settings, train: Part, tmp_path: Path) -> None:
+    everything = make_part(tmp_path / "val", 40, seed=1)
+    dark = [i for i in range(60) if i % 2 == 0 or i < 20]  # 30 dark and 10 light
+    light = [i for i in range(40) if i % 2 == 1 or i < 20]  # 10 dark and 20 light
+    part, val = (
+        Part([whole.samples[i] for i in index], [whole.sha256[i] for i in index], np.arange(len(index)))
+        for whole, index in ((train, dark), (everything, light))
+    )
+    assert part.majority(CLASSES) == 0
+    fitted = fit(settings, open_warped(settings, 0.0), part, val)
+    assert fitted.val is not None and fitted.folds is not None
+    assert fitted.val["majority_baseline"]["value"] == pytest.approx(1 / 3)
+    assert fitted.folds["majority_baseline"]["value"] == pytest.approx(3 / 4)
+
+
+def test_many_images_say_that_the_strength_comes_from_a_sample(settings: Settings, train: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Listener()
+    monkeypatch.setattr(fitting, "MAX_PATH_ROWS", 59)
+    fit(settings, open_warped(settings, 0.0), train, console=heard)
+    assert heard.said[-1].endswith(" chosen by cross-validation on a sample of the images")
 
 
 def test_without_a_validation_part_the_temperature_comes_from_the_folds(settings: Settings, train: Part) -> None:

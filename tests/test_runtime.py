@@ -173,7 +173,7 @@ def test_batches_run_beside_each_other_on_as_many_threads_as_the_environment_say
             return [pixels]
 
         monkeypatch.setattr(reference, "run", run)
-        assert len(list(reference.forward([batch] * (2 * count)))) == 2 * count
+        assert len(list(reference.forward([list(batch)] * (2 * count)))) == 2 * count
         assert reference._network.get_session_options().intra_op_num_threads == 1
 
 
@@ -190,7 +190,7 @@ def test_a_bad_number_of_threads_is_no_fault_of_the_bundle(tiny_bundle: Path, mo
     monkeypatch.setenv("SEEFIT_THREADS", "²")  # a digit, but no number
     reference = load(tiny_bundle).reference
     with pytest.raises(UsageError) as caught:
-        list(reference.forward([np.zeros((1, 3, 8, 8), np.float32)]))
+        list(reference.forward([[np.zeros((3, 8, 8), np.float32)]]))
     assert caught.value.message == "Bad environment variable: SEEFIT_THREADS. Expected a whole number of at least 1, got '²'."
 
 

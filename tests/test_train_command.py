@@ -14,6 +14,7 @@ from PIL import Image
 
 from command import Answer, seefit, seefit_process, start
 from conftest import copy_photos, read_csv
+from seefit.training import engine
 
 REPEATED = ("split.csv", "predictions.csv", "bundle/bundle.json")
 
@@ -107,13 +108,14 @@ def test_data_given_by_hand_wins_over_the_file(warm: Path, trained: Path, tmp_pa
         (["{photos}", "--val", "0.6", "--test", "0.4"], 2, ""),
         (["--config", "{tmp}/none.yaml"], 2, "Cannot read the settings: {tmp}/none.yaml. Expected a YAML file of settings, got "),
         (["{tmp}"], 3, ""),
-        (["{photos}", "--device", "cuda"], 6, ""),
+        (["{tmp}/none", "--device", "cuda"], 6, "No GPU: --device cuda. "),  # before any look at the data
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_says_why_and_leaves_no_run(
     arguments: list[str], code: int, message: str, warm: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
     answer = seefit("train", *(argument.format(tmp=tmp_path, photos=warm, run=trained) for argument in arguments), "--json")
     assert answer.code == code
     assert answer.error()["message"].startswith(message.format(tmp=tmp_path, run=trained))
