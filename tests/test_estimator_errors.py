@@ -93,7 +93,7 @@ def test_bad_constructor_arguments_are_told_by_fit(pictures: tuple[list[str], La
 
 def test_a_gpu_that_is_not_there_is_told_before_any_look_at_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_has_gpu", lambda: False)
-    with pytest.raises(ResourceError, match="No GPU: --device cuda. Expected a CUDA device that torch sees, got none."):
+    with pytest.raises(ResourceError, match="No GPU: --device cuda"):
         ImageClassifier(device="cuda").fit(["none.png", "nor this.png"], [0, 1])
 
 

@@ -131,7 +131,7 @@ def test_the_temperature_comes_from_the_validation_part_by_the_reference(setting
     right = softmax(fitted.head.logits(exact)).argmax(1) == val.labels(CLASSES)
     assert fitted.val["accuracy"]["value"] == pytest.approx(right.mean())
     assert fitted.folds is not None
-    assert (fitted.folds["folds"], fitted.folds["n"], fitted.folds["engine"]) == (5, 60, "warped")
+    assert (fitted.folds["folds"], fitted.folds["n"], fitted.folds["engine"]) == (5, 60, fitted.extractor.engine.name)
 
 
 def test_the_baseline_is_the_commonest_class_of_the_training_part(settings: Settings, train: Part, tmp_path: Path) -> None:

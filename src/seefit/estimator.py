@@ -33,7 +33,7 @@ from seefit.environment import own_folder
 from seefit.errors import DataError, SeefitError, UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
-from seefit.fitting import Part, bundle_parts, fit_probe, open_extractor
+from seefit.fitting import Part, bundle_parts, check_model, fit_probe, open_extractor
 from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features
@@ -220,6 +220,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit_images(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: Any) -> ImageClassifier:
         settings, console = self._settings(PATHS), self._console()
+        check_model(settings)
         labels = column_or_1d(y)
         check_classification_targets(labels)
         found, numbers = np.unique(labels, return_inverse=True)

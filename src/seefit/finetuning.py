@@ -111,7 +111,7 @@ def finetune_probe(
     head = Head(weight, bias, "finetuned", 0.0)
     temperature, figures = 1.0, None
     if val is not None and val.samples:
-        temperature, figures = calibrate(settings, tuned, head, val, classes, console)
+        temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
     weights = tuned.backbone.onnx.with_suffix(".safetensors") if tuned is not extractor else None
     return replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, weights=weights), history
 

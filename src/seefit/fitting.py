@@ -25,10 +25,11 @@ from seefit.environment import threads
 from seefit.evaluation.calibrate import fit_temperature, softmax
 from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
-from seefit.models.backbone import load_backbone
+from seefit.models.backbone import check_backbone, load_backbone
 from seefit.settings import Settings
+from seefit.training.engine import check_device
 from seefit.training.features import FeatureExtractor, choose_parts
-from seefit.training.head import Head, fit_head
+from seefit.training.head import MAX_PATH_ROWS, Head, fit_head
 
 _FITS: dict[Fit, str] = {"crop": "cropped to a square", "pad": "padded to a square", "squash": "squashed to a square"}
 ENGINE_CHECK_IMAGES = (200, 800)  # a first look; and, where that fails, a second that chance cannot fail as easily
@@ -62,6 +63,10 @@ class Part:
         """Return (N,) sample weights."""
         return np.array([sample.weight for sample in self.samples])
 
+    def majority(self, classes: tuple[str, ...]) -> int:
+        """Return the number of the commonest class, the first of equals."""
+        return int(np.bincount(self.labels(classes), minlength=len(classes)).argmax())
+
     def spread(self, count: int) -> tuple[list[Sample], list[str]]:
         """Return at most ``count`` images, evenly spread over the part, and their sha256."""
         index = np.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).astype(int).tolist()
@@ -89,6 +94,17 @@ class Fitted:
     val: dict[str, Any] | None
     folds: dict[str, Any] | None
     weights: Path | None = None
+
+
+def check_model(settings: Settings) -> None:
+    """Refuse, before any image is read, a model or a device that cannot be.
+
+    Raises:
+        UsageError: An unknown backbone, or a size that it cannot take.
+        ResourceError: No weights, or no GPU where one was asked for.
+    """
+    check_device(settings.device)
+    check_backbone(settings.backbone, settings.image_size)
 
 
 def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Console = QUIET) -> FeatureExtractor:
@@ -153,8 +169,8 @@ def fit_probe(
     if val is None:
         temperature, val_metrics = _fold_temperature(head, train, classes), None
     else:
-        temperature, val_metrics = calibrate(settings, extractor, head, val, classes, console)
-    folds = _fold_metrics(head, temperature, train, classes, settings.seed)
+        temperature, val_metrics = calibrate(settings, extractor, head, train, val, classes, console)
+    folds = _fold_metrics(head, temperature, train, classes, extractor.engine.name, settings.seed)
     return Fitted(extractor, head, temperature, difference, val_metrics, folds)
 
 
@@ -200,7 +216,8 @@ def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, cla
     if head.method == "nearest-mean":
         console.say("Head: nearest class mean, since the classes are too small or too many for cross-validation")
     else:
-        console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen by cross-validation ({head.folds} folds)")
+        where = f"({head.folds} folds)" if len(features) <= MAX_PATH_ROWS else "on a sample of the images"
+        console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen by cross-validation {where}")
     return head
 
 
@@ -235,13 +252,13 @@ def _fallback(extractor: FeatureExtractor, difference: dict[str, float]) -> str:
 
 
 def calibrate(
-    settings: Settings, extractor: FeatureExtractor, head: Head, val: Part, classes: tuple[str, ...], console: Console
+    settings: Settings, extractor: FeatureExtractor, head: Head, train: Part, val: Part, classes: tuple[str, ...], console: Console
 ) -> tuple[float, dict[str, Any]]:
     """Fit the temperature on the validation part, by the reference, and judge it there."""
     exact = extractor.extract(val.samples, val.sha256, exact=True, console=console, label="Validation")
     logits, labels = head.logits(exact), val.labels(classes)
     temperature = fit_temperature(logits, labels, val.weights())
-    return temperature, _judge(logits, temperature, labels, classes, val.samples, settings.seed)
+    return temperature, _judge(logits, temperature, labels, classes, val.samples, train.majority(classes), settings.seed)
 
 
 def _fold_temperature(head: Head, part: Part, classes: tuple[str, ...]) -> float:
@@ -249,13 +266,14 @@ def _fold_temperature(head: Head, part: Part, classes: tuple[str, ...]) -> float
     return fit_temperature(head.fold_logits, part.labels(classes)[rows], part.weights()[rows]) if len(rows) else 1.0
 
 
-def _fold_metrics(head: Head, temperature: float, part: Part, classes: tuple[str, ...], seed: int) -> dict[str, Any] | None:
+def _fold_metrics(head: Head, temperature: float, part: Part, classes: tuple[str, ...], engine: str, seed: int) -> dict[str, Any] | None:
     """Return the figures of the out-of-fold scores of the training part."""
     if not len(head.fold_rows):
         return None
     labels = part.labels(classes)[head.fold_rows]
     samples = [part.samples[i] for i in head.fold_rows]
-    return {**_judge(head.fold_logits, temperature, labels, classes, samples, seed), "folds": head.folds}
+    figures = _judge(head.fold_logits, temperature, labels, classes, samples, part.majority(classes), seed)
+    return {**figures, "folds": head.folds, "engine": engine}
 
 
 def _judge(
@@ -264,6 +282,7 @@ def _judge(
     labels: NDArray[np.int64],
     classes: tuple[str, ...],
     samples: list[Sample],
+    majority: int,
     seed: int,
 ) -> dict[str, Any]:
     figures = judge(
@@ -272,6 +291,7 @@ def _judge(
         classes,
         weights=np.array([sample.weight for sample in samples]),
         groups=group_numbers([sample.group for sample in samples]),
+        majority=majority,
         seed=seed,
     ).to_json()
     return {key: value for key, value in figures.items() if key not in {"per_class", "confusion"}}

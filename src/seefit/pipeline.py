@@ -31,9 +31,8 @@ from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
 from seefit.extending import extension, inherit, prepare, told
 from seefit.files import clear_leftovers, to_json, write_text
-from seefit.fitting import Fitted, Part, bundle_parts, fit_probe, open_extractor, versions
+from seefit.fitting import Fitted, Part, bundle_parts, check_model, fit_probe, open_extractor, versions
 from seefit.gathering import Gathered, gather
-from seefit.models.backbone import check_backbone
 from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.resuming import agree, located, read_start, reopen
@@ -118,7 +117,7 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
 def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     settings, clock = located(asked, folder), Clock()
     console.say(_environment_line())
-    check_backbone(settings.backbone, settings.image_size)
+    check_model(settings)
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
     dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
@@ -136,7 +135,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
         proof = (older.readable(val_part) or older.readable(train_part)) if older else None
         fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, proof=proof, console=console)
     if fitted.folds and len(train_part.samples) < SMALL_DATA:
-        _say_folds(fitted.folds, extractor.engine.name, console)
+        _say_folds(fitted.folds, console)
     probe, epochs = fitted, []
     if settings.way == "finetune":
         from seefit.finetuning import finetune_probe
@@ -192,7 +191,7 @@ def _judge(
     """Hand the run to the only reader of its test labels."""
     dataset, seen, older = gathered.dataset, gathered.seen, gathered.older
     console.say(f"Judging the {part} part with the saved model …")
-    majority = int(np.argmax(np.bincount(train_part.labels(dataset.classes), minlength=len(dataset.classes))))
+    majority = train_part.majority(dataset.classes)
     leaking = {name for group in [*seen.leaks, *seen.near_leaks] for name in group}
     gone = older.gone if older else frozenset()
     options: dict[str, Any] = {"gone": gone, "max_pixels": settings.max_pixels, "seed": settings.seed, "console": console}
@@ -234,11 +233,11 @@ def _leaks(seen: Scan, clean: Metrics | None) -> list[str]:
     return leaks
 
 
-def _say_folds(folds: dict[str, Any], engine: str, console: Console) -> None:
+def _say_folds(folds: dict[str, Any], console: Console) -> None:
     figures = ", ".join(
         f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name)
     )
-    console.say(f"Cross-validation on the training part ({folds['folds']} folds, {engine}): {figures}")
+    console.say(f"Cross-validation on the training part ({folds['folds']} folds, {folds['engine']}): {figures}")
 
 
 def _interval(figure: dict[str, float | None]) -> str:

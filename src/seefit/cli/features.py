@@ -12,7 +12,7 @@ from seefit.data.scan import check_usable, scan
 from seefit.data.sources import read_dataset
 from seefit.errors import ResourceError, UsageError
 from seefit.files import atomic_path, to_json
-from seefit.fitting import open_extractor
+from seefit.fitting import check_model, open_extractor
 from seefit.settings import make_settings
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def features(given: dict[str, Any], *, out: Path, json_output: bool, console: Co
             hint="Name a file that ends in .npz or .parquet",
         )
     settings = make_settings(given)
+    check_model(settings)
     reading = settings.model_dump(include={"labels", "root", "follow_links", "sha256"})
     dataset = read_dataset(settings.data, **reading, console=console)
     seen = scan(dataset, max_pixels=settings.max_pixels, console=console)

@@ -143,22 +143,35 @@ def open_engine(
         UsageError: An unknown device.
         ResourceError: ``cuda`` was asked for and there is none.
     """
-    if device not in DEVICES:
-        raise UsageError("Unknown device", where="--device", expected=", ".join(DEVICES), got=repr(device), hint="Leave out --device")
+    check_device(device)
     if device == "cuda" or (device == "auto" and _has_gpu()):
-        if not _has_gpu():
-            raise ResourceError(
-                "No GPU",
-                where="--device cuda",
-                expected="a CUDA device that torch sees",
-                got="none",
-                hint="Use --device cpu or --device auto",
-            )
         return TorchEngine(backbone, parts, "cuda", whole)
     try:
         return OpenVinoEngine(network, backbone.image_size)
     except ImportError:
         return reference
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: An unknown device.
+        ResourceError: ``cuda`` was asked for and there is none.
+    """
+    if device not in DEVICES:
+        raise UsageError("Unknown device", where="--device", expected=", ".join(DEVICES), got=repr(device), hint="Leave out --device")
+    if device == "cuda" and not _has_gpu():
+        raise ResourceError(
+            "No GPU",
+            where="--device cuda",
+            expected="a CUDA device that torch sees",
+            got="none",
+            hint="Use --device cpu or --device auto",
+        )
 
 
 def read_image(sample: Sample, sha256: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -217,7 +230,8 @@ def _has_gpu() -> bool:
     """Whether torch sees a CUDA device; asked of the driver first, since importing torch takes seconds."""
     from pathlib import Path
 
-    if not Path("/proc/driver/nvidia").exists() and not os.environ.get("CUDA_VISIBLE_DEVICES") and os.name == "posix":
+    driver = any(Path(place).exists() for place in ("/proc/driver/nvidia", "/dev/dxg"))  # the second: Linux inside Windows
+    if not driver and not os.environ.get("CUDA_VISIBLE_DEVICES") and os.name == "posix":
         return False
     import torch
 
