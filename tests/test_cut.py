@@ -110,9 +110,10 @@ def test_frozen_norms_keep_their_statistics_and_trained_ones_do_not(whole: Backb
 def test_stages_go_from_low_to_high() -> None:
     whole = described("test_resnet")
     stages = trained_stages(upper_part(whole, PIXELS, ["pooled"]))
-    first = [stage[0][0].rsplit(".", 1)[0] for stage in stages]
-    assert first[0].startswith("model.conv1")
-    assert [name.split(".")[1] for name in first] == sorted((name.split(".")[1] for name in first), key=lambda n: ("layer" in n, n))
+    order = [stage[0][0].split(".")[1] for stage in stages]
+    layers = [name for name in order if "layer" in name]
+    assert layers == sorted(layers) and len(set(layers)) == 4
+    assert set(order[: len(order) - len(layers)]) == {"conv1", "bn1"}  # the stem comes first
     assert sum(len(stage) for stage in stages) == len(list(upper_part(whole, PIXELS, ["pooled"]).parameters()))
 
 

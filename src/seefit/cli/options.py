@@ -96,7 +96,9 @@ Dropout = Annotated[float | None, _training(help="Share of the features that is 
 Clip = Annotated[float | None, _training(help="Largest norm of the gradient.", default="off")]
 Average = Annotated[float | None, _training(help="Decay of the moving average of the weights; 0 for none.", default="0")]
 Norms = Annotated[str | None, _training(help="Batch norms above the boundary: frozen or trained.", default="frozen")]
-Gradual = Annotated[int | None, _training(help="Free one more stage every so many epochs, from the head down.", default="0, all at once")]
+Gradual = Annotated[
+    int | None, _training(help="Free one more stage every so many epochs, from the head down; 0: all at once.", default="0")
+]
 ZeroGamma = Annotated[bool | None, _training("--zero-gamma", help="Start every residual block as an identity.", default="off")]
 Precision = Annotated[str | None, _training(help="fp32, bf16, or auto: what is faster here.", default="auto")]
 Patience = Annotated[int | None, _training(help="Stop after so many epochs without a better validation metric.", default="never")]
