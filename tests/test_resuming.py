@@ -12,7 +12,7 @@ from seefit.data.dataset import Sample, Skip
 from seefit.data.scan import Scan
 from seefit.data.split import Split, SplitRow
 from seefit.errors import RunError, UsageError
-from seefit.resuming import agree, check_same_split, check_unchanged, located, read_start, reopen, split_before
+from seefit.resuming import agree, check_same_split, check_unchanged, located, read_start, reopen, repeat, split_before
 from seefit.runs import is_finished
 from seefit.settings import Settings, make_settings, to_yaml
 
@@ -104,6 +104,18 @@ def test_a_folder_that_training_did_not_make_is_refused(tmp_path: Path) -> None:
             read_start(folder)
         assert caught.value.message == f"Nothing to resume: {folder}. Expected the folder of a run, got {got}."
         assert caught.value.hint == "`seefit runs` lists the runs."
+
+
+def test_a_run_is_repeated_with_the_paths_it_had_and_a_recipe_with_those_of_the_working_folder(tmp_path: Path) -> None:
+    settings = make_settings({"data": "photos", "seed": 3, "root": "there"})
+    run = make_start(tmp_path / "run", settings, started_in="/began")
+    again = repeat(run / "config.yaml", {})
+    assert (again.data, again.root, again.seed) == ("/began/photos", Path("/began/there"), 3)
+    by_hand = repeat(run / "config.yaml", {"data": "others", "model": "nets/mine.py:make", "seed": 4})
+    assert (by_hand.data, by_hand.root, by_hand.backbone, by_hand.seed) == ("others", Path("/began/there"), "nets/mine.py:make", 4)
+    for resolved in ("", "resolved: {}\n", "resolved: 3\n"):
+        (tmp_path / "recipe.yaml").write_text(f"data: photos\nroot: there\n{resolved}")
+        assert repeat(tmp_path / "recipe.yaml", {"seed": 3}) == settings
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,24 @@ def test_config_yaml_repeats_the_run_and_options_by_hand_win(warm: Path, trained
 
 
 @pytest.mark.usefixtures("no_page")
+def test_config_yaml_repeats_the_run_from_any_folder(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    shutil.copytree(warm, tmp_path / "here" / "photos")
+    monkeypatch.chdir(tmp_path / "here")
+    assert seefit("train", "photos", "--out", "run", "--json").code == 0
+    assert yaml.safe_load(Path("run/config.yaml").read_text())["data"] == "photos"
+    monkeypatch.chdir(tmp_path / "there")
+    again = seefit("train", "--config", "../here/run/config.yaml", "--out", "run", "--json")
+    assert again.code == 0, again.err
+    for name in REPEATED:
+        assert (tmp_path / "there" / "run" / name).read_bytes() == (tmp_path / "here" / "run" / name).read_bytes(), name
+    shutil.rmtree(tmp_path / "here" / "photos")
+    gone = seefit("train", "--config", "../here/run/config.yaml", "--out", "other", "--json")
+    assert gone.error()["message"].startswith(f"Cannot read the data: {tmp_path / 'here' / 'photos'}. ")
+
+
+@pytest.mark.usefixtures("no_page")
 def test_data_given_by_hand_wins_over_the_file(warm: Path, trained: Path, tmp_path: Path, elpv_cells: dict[str, list[Path]]) -> None:
     photos = copy_photos(elpv_cells, tmp_path / "photos", 8)
     answer = seefit("train", photos, "--config", trained / "config.yaml", "--out", tmp_path / "run", "--json")

@@ -19,7 +19,7 @@ from seefit.data.split import Split, SplitRow, read_split
 from seefit.errors import RunError, SeefitError, UsageError, raise_all
 from seefit.files import to_json, write_text
 from seefit.runs import CONFIG, STARTED_IN, is_finished, is_run, read_config, read_metrics
-from seefit.settings import Settings, make_settings, read_settings, to_yaml
+from seefit.settings import ALIASES, Settings, make_settings, read_resolved, read_settings, to_yaml
 
 
 def read_start(run: Path) -> tuple[Settings, Path]:
@@ -39,6 +39,25 @@ def read_start(run: Path) -> tuple[Settings, Path]:
         )
     started_in = (read_config(run).get("resolved") or {}).get(STARTED_IN)
     return read_settings(run / CONFIG, {}), Path(started_in or Path.cwd())
+
+
+def repeat(config: Path, given: Mapping[str, Any]) -> Settings:
+    """Return the settings of a ``config.yaml``, so that they mean the same in the working folder.
+
+    Args:
+        config: Of a run: then relative paths in it are meant from the folder where that run was started. Or a recipe: then they are
+            meant from the working folder.
+        given: Settings given by hand, which win; relative paths among them are meant from the working folder.
+
+    Raises:
+        UsageError: As `seefit.settings.read_settings`.
+    """
+    settings = read_settings(config, dict(given))
+    started_in = read_resolved(config).get(STARTED_IN)
+    if started_in is None:
+        return settings
+    by_hand = {name: getattr(settings, name) for name in (ALIASES.get(key, key) for key in given)}
+    return located(settings, Path(str(started_in))).model_copy(update=by_hand)
 
 
 def agree(began: Settings, given: Mapping[str, Any]) -> Settings:

@@ -134,16 +134,19 @@ def read_settings(path: Path, overrides: dict[str, Any]) -> Settings:
     Raises:
         UsageError: The file is missing, no YAML mapping, or has unknown names or bad values.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _bad_file(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
-    if not isinstance(content, dict):
-        raise _bad_file(path, type(content).__name__)
+    content = _content(path)
     content.pop(RESOLVED, None)
     return make_settings({**content, **overrides})
+
+
+def read_resolved(path: Path) -> dict[str, Any]:
+    """Return what a run made of its settings, as its ``config.yaml`` says; empty for a recipe.
+
+    Raises:
+        UsageError: As `read_settings`.
+    """
+    resolved = _content(path).get(RESOLVED)
+    return resolved if isinstance(resolved, dict) else {}
 
 
 def to_yaml(settings: Settings, resolved: dict[str, Any]) -> str:
@@ -156,6 +159,18 @@ def to_yaml(settings: Settings, resolved: dict[str, Any]) -> str:
     if yaml.safe_load(text) != content:  # PyYAML writes U+0085 plainly and reads it as a line end
         text = yaml.safe_dump(content, sort_keys=False)
     return header + text
+
+
+def _content(path: Path) -> dict[Any, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _bad_file(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    if not isinstance(content, dict):
+        raise _bad_file(path, type(content).__name__)
+    return content
 
 
 def _problem(detail: Any) -> SeefitError:

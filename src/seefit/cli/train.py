@@ -11,7 +11,8 @@ from seefit.errors import UsageError
 from seefit.files import to_json
 from seefit.pipeline import Run
 from seefit.pipeline import train as train_run
-from seefit.settings import make_settings, read_settings
+from seefit.resuming import repeat
+from seefit.settings import make_settings
 
 
 def train(given: dict[str, Any], *, config: Path | None, out: Path | None, json_output: bool, console: Console) -> int:
@@ -28,7 +29,7 @@ def train(given: dict[str, Any], *, config: Path | None, out: Path | None, json_
         raise UsageError(
             "Nothing to train on", where="seefit train", expected="DATA or --config", got="neither", hint="Try `seefit train demo:elpv`"
         )
-    settings = read_settings(config, given) if config is not None else make_settings(given)
+    settings = repeat(config, given) if config is not None else make_settings(given)
     finished = train_run(settings, out=out, console=console)
     print_run(finished, json_output=json_output)
     return 0
