@@ -26,7 +26,7 @@ lint: .venv/dev.stamp
 	$(BIN)/lint-imports --no-cache
 
 fast: .venv/dev.stamp
-	$(BIN)/pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow

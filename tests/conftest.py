@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
+import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from command import seefit
-from seefit import pipeline
+from seefit import models, pipeline
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.pipeline import Run, train
 from seefit.settings import make_settings
@@ -64,20 +68,47 @@ def copy_photos(cells: dict[str, list[Path]], root: Path, per_class: int, start:
 
 
 @pytest.fixture(scope="session")
-def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache folder that keeps the real `lite0` as ONNX (some 10 s, once): point ``SEEFIT_CACHE`` to it, or copy it.
+def lite0(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """Return a cache folder that keeps the real `lite0` as ONNX: point ``SEEFIT_CACHE`` to it, or copy it.
 
     With ``SEEFIT_CACHE`` pointing to it, ``load_backbone("lite0")`` returns at once. All processes of pytest-xdist share it: the
-    first converts, the others wait. What a test adds to it stays for others, so add nothing that a copy could catch half written.
+    first fills it, the others wait. What a test adds to it stays for others, so add nothing that a copy could catch half written.
     """
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "lite0"
     folder.mkdir(exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch, open(folder.with_suffix(".lock"), "w") as lock:
+    with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        patch.setenv("SEEFIT_CACHE", str(folder))
-        load_backbone("lite0")
+        if not (folder / "backbones").exists():
+            with converting("lite0", folder, pytestconfig.cache):
+                load_backbone("lite0")
     return folder
+
+
+@contextlib.contextmanager
+def converting(name: str, folder: Path, cache: pytest.Cache | None) -> Iterator[None]:
+    """Convert a backbone (some 10 s) into a cache folder, or take over what the last session converted.
+
+    That holds as long as nothing of `seefit.models` changes; what is taken over is checked by its sha256 as ever.
+    """
+    kept = cache.mkdir(f"{name}-{_converter()}") if cache is not None else folder / "nothing"
+    kept.mkdir(exist_ok=True)
+    shutil.copytree(kept, folder / "backbones")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEFIT_CACHE", str(folder))
+        yield
+    shutil.copytree(folder / "backbones", kept, dirs_exist_ok=True)
+    for old in kept.parent.glob(f"{name}-*"):
+        if old != kept:
+            shutil.rmtree(old)
+
+
+def _converter() -> str:
+    """Return a digest of what turns a backbone into ONNX."""
+    digest = hashlib.sha256(" ".join(version(name) for name in ("onnx", "onnxscript", "timm", "torch")).encode())
+    for file in sorted(Path(models.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import pytest
 
+from conftest import converting
 from seefit.bundle.runtime import open_session
 from seefit.errors import ArtefactError, ResourceError, UsageError
 from seefit.files import sha256_file
@@ -45,9 +46,11 @@ def convert(name: str, size: int | None, folder: Path) -> Backbone:
 
 
 @pytest.fixture(scope="module")
-def vit(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+def vit(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Backbone:
     """Return the transformer at 48 instead of its own 160 px, converted once."""
-    return convert(VIT, 48, tmp_path_factory.mktemp("vit"))
+    folder = tmp_path_factory.mktemp("vit")
+    with converting("vit", folder, pytestconfig.cache):
+        return convert(VIT, 48, folder)
 
 
 def agree(backbone: Backbone, model: torch.nn.Module, counts: tuple[int, ...] = (1, 3)) -> dict[str, Any]:
