@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import seefit as seefit_package
 from command import seefit
+from seefit.cli.cache import FITTED, FOLDERS, STORES
 from seefit.environment import own_folder
 
 
@@ -25,7 +28,7 @@ def test_the_parts_are_shown_with_their_sizes(cache: Path) -> None:
     assert set(answer.json) == {"folder", "features", "parts"}
     assert answer.json["folder"] == str(cache)
     parts = answer.json["parts"]
-    assert set(parts) == {"features", "scan", "backbones", "weights", "downloads", "matplotlib", "fitted"}
+    assert set(parts) == {"features", "scan", "backbones", "tuned", "weights", "downloads", "matplotlib", "fitted"}
     assert all(parts[name] > 0 for name in ("features", "scan", "backbones"))
     assert {(shelf["backbone"], shelf["image_size"]) for shelf in answer.json["features"]} == {("tf_efficientnet_lite0", 32)}
     assert max(shelf["entries"] for shelf in answer.json["features"]) >= 42  # the training part
@@ -40,9 +43,7 @@ def test_clearing_empties_it_and_leaves_what_is_not_ours(cache: Path) -> None:
     answer = seefit("cache", "--clear", "--json")
     assert answer.code == 0
     assert answer.json["features"] == []
-    assert {name: answer.json["parts"][name] for name in ("backbones", "weights", "downloads", "matplotlib")} == dict.fromkeys(
-        ("backbones", "weights", "downloads", "matplotlib"), 0
-    )
+    assert {name: answer.json["parts"][name] for name in FOLDERS} == dict.fromkeys(FOLDERS, 0)
     assert not (cache / "backbones").exists()
     assert (cache / "mine.txt").read_text() == "keep"
     assert seefit("cache", "--clear").code == 0  # also when there is nothing
@@ -57,6 +58,12 @@ def test_what_a_killed_process_left_is_shown_and_cleared(cache: Path) -> None:
     assert seefit("cache", "--json").json["parts"]["fitted"] >= 100_000
     assert seefit("cache", "--clear", "--json").json["parts"]["fitted"] == 0
     assert list((cache / "fitted").iterdir()) == [mine]  # a classifier that is in use keeps its files
+
+
+def test_every_part_that_the_code_makes_is_shown() -> None:
+    source = "".join(path.read_text("utf-8") for path in Path(seefit_package.__file__).parent.rglob("*.py"))
+    made = set(re.findall(r"""(?:cache_folder|own_folder)\("(\w+)"\)""", source))
+    assert made == {*STORES, *FOLDERS, FITTED}
 
 
 def test_an_empty_cache_is_shown_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from seefit.files import resource_error, to_json
 from seefit.store import Store
 
 STORES = ("features", "scan")
-FOLDERS = ("backbones", "weights", "downloads", "matplotlib")
+FOLDERS = ("backbones", "tuned", "weights", "downloads", "matplotlib")
 FITTED = "fitted"  # a folder per classifier that is in use; those of killed processes stay behind
 
 
