@@ -38,7 +38,6 @@ from seefit.models.weights import find_weights
 from seefit.settings import make_settings
 from seefit.training.augment import parse_augmentation
 from seefit.training.finetune import Plan, _train_epoch
-from seefit.training.views import make_view
 
 BATCH = 64
 NAME = "tf_efficientnet_lite0"
@@ -98,9 +97,7 @@ def ours(part: Part, classes: tuple[str, ...], freeze: str, stack: ExitStack) ->
     augmentation = parse_augmentation(settings.augment)
     cut = finetuning.choose_cut(extractor.backbone, extractor.parts, freeze)
     network = finetuning._network(settings, fitted, part, cut)
-    make = finetuning._streamed if cut.streamed else finetuning._kept
-    view = make_view(augmentation, seed=0)
-    batches = make(settings, extractor, cut, view, augmentation.key(seed=0), classes, part, stack, QUIET)
+    batches, _ = stack.enter_context(finetuning._batches(settings, extractor, cut, augmentation, classes, part, None, QUIET))
     choice = plans.choose_precision(settings, network, next(iter(batches.epoch(0))), None)
     plan: Plan = plans.make_plan(settings, network, augmentation, len(batches), choice, validated=False)
     epoch = iter(range(10**6))

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seefit.bundle.graph import Fit
 from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
 from seefit.errors import unknown_name
@@ -30,12 +29,12 @@ from seefit.models.backbone import Backbone, convert_state
 from seefit.models.cut import PIXELS, boundaries, upper_part, whole_state
 from seefit.plans import EPOCHS, choose_precision, make_plan, promise
 from seefit.settings import Settings
-from seefit.training.activations import Activations, View, room, shape_of
+from seefit.training.activations import Activations, room, shape_of
 from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentation
 from seefit.training.batches import KeptBatches, Order, PixelBatches
 from seefit.training.features import FeatureExtractor
 from seefit.training.finetune import Batch, Batches, Epoch, finetune
-from seefit.training.head import Head, class_shares
+from seefit.training.head import Head, balanced_weights
 from seefit.training.network import TrainedNetwork
 from seefit.training.optimisers import zero_gamma
 from seefit.training.solver import Standardised
@@ -189,36 +188,18 @@ def _batches(
 ) -> Iterator[tuple[Batches, Callable[[], Iterable[Batch]] | None]]:
     """Give the training batches, and what gives those of the validation part: from kept activations, or streamed."""
     view = make_view(augmentation, seed=settings.seed)
-    make = _streamed if cut.streamed else _kept
-    with contextlib.ExitStack() as stack:
-        training = make(settings, extractor, cut, view, augmentation.key(seed=settings.seed), classes, train, stack, console)
-        validation = None
-        if val is not None and val.samples:
-            plain = settings.model_copy(update={"views": 1})
-            validation = make(plain, extractor, cut, view, AUGMENTATIONS["none"].key(seed=0), classes, val, stack, console).plain
-        yield training, validation
 
-
-def _kept(
-    settings: Settings,
-    extractor: FeatureExtractor,
-    cut: Cut,
-    view: View,
-    view_key: str,
-    classes: tuple[str, ...],
-    part: Part,
-    stack: contextlib.ExitStack,
-    console: Console,
-) -> KeptBatches:
-    fit: Fit = extractor.fit
-    activations = stack.enter_context(
-        Activations(
+    def make(part: Part, views: int, view_key: str) -> KeptBatches | PixelBatches:
+        images, targets, weights = (part.samples, part.sha256), part.targets(classes), _weights(settings, part, classes)
+        order = Order(len(part.samples), views, settings.batch, settings.seed)
+        if cut.streamed:
+            return PixelBatches(*images, extractor.reference, view, order, targets, weights, max_pixels=settings.max_pixels)
+        activations = Activations(
             extractor.backbone,
             cut.boundary,
             cut.below,
-            fit,
-            part.samples,
-            part.sha256,
+            extractor.fit,
+            *images,
             view=view,
             view_key=view_key,
             exact=extractor.engine is extractor.reference,
@@ -226,10 +207,17 @@ def _kept(
             max_pixels=settings.max_pixels,
             console=console,
         )
-    )
-    order = Order(len(part.samples), settings.views, settings.batch, settings.seed)
-    _say_and_fill(activations, order, cut, console)
-    return KeptBatches(activations, order, part.targets(classes), _weights(settings, part, classes))
+        stack.enter_context(activations)
+        _say_and_fill(activations, order, cut, console)
+        return KeptBatches(activations, order, targets, weights)
+
+    views = settings.views
+    if cut.streamed and views > 1:
+        views = max(views, settings.epochs or EPOCHS)  # a new one in every epoch
+    with contextlib.ExitStack() as stack:
+        training = make(train, views, augmentation.key(seed=settings.seed))
+        validation = make(val, 1, AUGMENTATIONS["none"].key(seed=0)).plain if val is not None and val.samples else None
+        yield training, validation
 
 
 def _say_and_fill(activations: Activations, order: Order, cut: Cut, console: Console) -> None:
@@ -249,28 +237,11 @@ def _say_and_fill(activations: Activations, order: Order, cut: Cut, console: Con
     activations.fill(missing[len(first) :])
 
 
-def _streamed(
-    settings: Settings,
-    extractor: FeatureExtractor,
-    cut: Cut,
-    view: View,
-    view_key: str,
-    classes: tuple[str, ...],
-    part: Part,
-    stack: contextlib.ExitStack,
-    console: Console,
-) -> PixelBatches:
-    views = 1 if settings.views == 1 else max(settings.views, settings.epochs or EPOCHS)  # a new one in every epoch
-    order = Order(len(part.samples), views, settings.batch, settings.seed)
-    targets, weights = part.targets(classes), _weights(settings, part, classes)
-    return PixelBatches(part.samples, part.sha256, extractor.reference, view, order, targets, weights, max_pixels=settings.max_pixels)
-
-
 def _weights(settings: Settings, part: Part, classes: tuple[str, ...]) -> NDArray[np.float32]:
     """Return sample weights, balanced over classes when asked for, with a mean of 1."""
     weights = part.weights()
     if settings.class_weights == "balanced":
-        weights = weights / np.maximum(class_shares(part.targets(classes), weights), 1e-12)[part.labels(classes)]
+        weights = balanced_weights(part.targets(classes), part.labels(classes), weights)
     return np.asarray(weights / max(weights.mean(), 1e-12), np.float32)
 
 

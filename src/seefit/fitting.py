@@ -50,10 +50,15 @@ class Part:
         position = {name: i for i, name in enumerate(classes)}
         return np.array([position[sample.label or ""] for sample in self.samples], np.int64)
 
-    def targets(self, classes: tuple[str, ...]) -> NDArray[np.float32]:
-        """Return (N, C) soft targets where the user gave them, else one for the label."""
+    def one_hot(self, classes: tuple[str, ...]) -> NDArray[np.float32]:
+        """Return (N, C) ones for the labels, zeros elsewhere."""
         targets = np.zeros((len(self.samples), len(classes)), np.float32)
         targets[np.arange(len(self.samples)), self.labels(classes)] = 1
+        return targets
+
+    def targets(self, classes: tuple[str, ...]) -> NDArray[np.float32]:
+        """Return (N, C) soft targets where the user gave them, else one for the label."""
+        targets = self.one_hot(classes)
         for row, sample in enumerate(self.samples):
             if sample.target is not None:
                 targets[row] = sample.target
@@ -208,8 +213,7 @@ def versions() -> dict[str, str]:
 
 
 def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console) -> Head:
-    targets = np.zeros((len(features), len(classes)), np.float32)
-    targets[np.arange(len(features)), part.labels(classes)] = 1
+    targets = part.one_hot(classes)
     head = fit_head(
         features, targets, weights=part.weights(), units=part.units, balance=settings.class_weights, seed=settings.seed, console=console
     )

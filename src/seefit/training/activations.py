@@ -79,8 +79,10 @@ class Activations:
         sha256: Of each image's content.
         view: Makes a view of an image; number 0 is the image itself.
         view_key: Names the view's settings, for the recipe.
+        exact: Use the reference instead of the fast engine.
         device: ``auto``, ``cpu`` or ``cuda``.
         max_pixels: As in `seefit.data.image.decode`.
+        console: Where to show progress and say what was damaged.
     """
 
     def __init__(

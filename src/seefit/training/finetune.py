@@ -89,9 +89,6 @@ class Epoch:
     seconds: float
 
 
-MONITORS = ("loss", "accuracy", "balanced_accuracy")  # what the best epoch can be told by
-
-
 @dataclass
 class Plan:
     """How to train: the objects that the loop calls.
@@ -183,7 +180,7 @@ def finetune(
         state.epochs_done = number + 1
         if better:
             state.best, state.best_epoch = (value if math.isfinite(value) else None), number + 1
-            best = _kept_weights(network, plan)
+            best = _kept_weights(network, plan) if plan.keep_best else None
         left = (time.monotonic() - started) / (number + 1 - first) * (plan.epochs - number - 1)
         console.say(_line(row, plan.epochs, left, best=better and validation is not None))
         if checkpoints is not None:

@@ -112,7 +112,7 @@ def fit_head(
     if not weights.sum() > 0:
         weights = np.ones(rows_count)
     if balance == "balanced":
-        weights = weights / np.maximum(class_shares(targets, weights), 1e-12)[labels]
+        weights = balanced_weights(targets, labels, weights)
     scale = Standardised.of(features)
     folds = make_folds(labels, np.arange(rows_count) if units is None else units, seed) if targets.size <= MAX_LOGITS else []
     if not folds:
@@ -125,6 +125,11 @@ def class_shares(targets: Float, weights: Double) -> Double:
     """Return the (C,) weighted share of each class."""
     mass = weights @ targets
     return np.asarray(mass / mass.sum(), np.float64)
+
+
+def balanced_weights(targets: Float, labels: Index, weights: Double) -> Double:
+    """Return (N,) weights divided by the weighted share of each image's class: rare classes count as much as common ones."""
+    return weights / np.maximum(class_shares(targets, weights), 1e-12)[labels]
 
 
 def make_folds(labels: Index, units: NDArray[np.int64], seed: int) -> list[Fold]:
