@@ -23,6 +23,7 @@ from seefit.store import Store
 SCAN_VERSION = 2
 GONE = "the file is gone or changed, and nothing is kept of what it was"
 _BATCH = 16  # images per task: small enough for an even load, large enough that handing over costs nothing
+_AHEAD = 32  # tasks per worker that may be begun before their turn: enough to be busy while the cache waits for the disk
 _KEEP_EVERY = 1024  # new findings per write to the cache, which waits for the disk each time
 
 
@@ -97,7 +98,7 @@ def _in_order(look: Callable[[Sequence[Sample]], _Batch], samples: Sequence[Samp
     workers = threads()
     batches = (samples[i : i + _BATCH] for i in range(0, len(samples), _BATCH))
     with ThreadPoolExecutor(workers, thread_name_prefix="scan") as pool:
-        pending: deque[Future[_Batch]] = deque(pool.submit(look, batch) for batch in islice(batches, 4 * workers))
+        pending: deque[Future[_Batch]] = deque(pool.submit(look, batch) for batch in islice(batches, _AHEAD * workers))
         try:
             while pending:
                 done = pending.popleft().result()
