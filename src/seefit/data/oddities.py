@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 from seefit.data.dataset import Sample, counts
 from seefit.data.findings import Finding
@@ -67,7 +67,7 @@ def _modes(findings: Sequence[Finding]) -> list[str]:
 
 
 def _wrong_suffixes(samples: Sequence[Sample], findings: Sequence[Finding]) -> list[str]:
-    suffixes = [PurePosixPath(sample.name).suffix.lower() for sample in samples]
+    suffixes = [splitext(sample.name)[1].lower() for sample in samples]
     wrong = Counter(
         f"{f.format} named {suffix}" for f, suffix in zip(findings, suffixes, strict=True) if _SUFFIXES.get(suffix, f.format) != f.format
     )
