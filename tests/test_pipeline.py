@@ -106,6 +106,15 @@ def test_the_figures_have_the_shape_of_the_contract(trained: Path) -> None:
     }
 
 
+def test_a_probe_ends_with_advice_what_to_train(trained: Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    advice, folds = metrics["advice"], metrics["cross_validation"]["balanced_accuracy"]["value"]
+    assert advice["images_per_class"] == min(metrics["counts"]["train"].values())
+    assert advice["reach"] == pytest.approx(max(0, 2 * folds - 1))
+    assert (advice["strategy"], advice["done"]) == ("head" if advice["reach"] >= 0.9 else "top", "head")
+    assert advice["text"] in (trained / "report.html").read_text()
+
+
 def test_the_same_seed_gives_the_same_files_and_another_one_does_not(train_here: Train, trained: Path) -> None:
     two, other = train_here(out="two"), train_here(out="other", seed=1)
     stored = json.loads((trained / "metrics.json").read_text())

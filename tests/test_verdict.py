@@ -200,3 +200,21 @@ def test_the_last_step_is_to_use_it_and_names_no_folder_of_this_machine() -> Non
     assert find_steps(record(), EN)[-1].command == "seefit predict runs/one photo.jpg"
     absolute = Record(Path("/data/secret/runs/one"), {}, record().metrics, {"classes": ["cat", "dog"]})
     assert find_steps(absolute, EN)[-1].command == "seefit predict one photo.jpg"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "done", "command"),
+    [
+        ("head", "head", ""),
+        ("top", "head", "seefit train 'my pets' --preset balanced"),
+        ("everything", "head", "seefit train 'my pets' --preset balanced --freeze none"),
+        ("everything", "top", "seefit train 'my pets' --preset balanced --freeze none"),
+        ("top", "top", None),
+        ("head", "top", None),
+    ],
+)
+def test_what_is_advised_to_be_trained_is_a_step_unless_the_run_did_it(strategy: str, done: str, command: str | None) -> None:
+    run = record(advice={"strategy": strategy, "images_per_class": 300, "reach": 0.5, "done": done})
+    found = [step.command for step in find_steps(run, EN) if step.text.startswith("Train ")]
+    assert found == ([] if command is None else [command])
+    assert [step.text for step in find_steps(record(), EN)] == [step.text for step in find_steps(record(advice=None), EN)]

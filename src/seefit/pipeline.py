@@ -27,6 +27,7 @@ from seefit.data.scan import Scan
 from seefit.data.split import Split, write_split
 from seefit.data.tables import write_table
 from seefit.environment import threads
+from seefit.evaluation.advice import Strategy, advise
 from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
 from seefit.extending import extension, inherit, prepare, told
@@ -35,6 +36,8 @@ from seefit.fitting import Fitted, Part, bundle_parts, check_model, fit_probe, o
 from seefit.gathering import Gathered, gather
 from seefit.report.card import write_card
 from seefit.report.report import build_report
+from seefit.report.verdict import TRAINS_MORE, advice_sentence
+from seefit.report.words import Words
 from seefit.resuming import agree, located, read_start, reopen
 from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
 from seefit.settings import Settings, to_yaml
@@ -136,6 +139,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
         fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, proof=proof, console=console)
     if fitted.folds and len(train_part.samples) < SMALL_DATA:
         _say_folds(fitted.folds, console)
+    advice = _advise(settings, fitted, counts["train"], console)
     probe, epochs = fitted, []
     if settings.way == "finetune":
         from seefit.finetuning import finetune_probe
@@ -158,6 +162,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {
         "probe": None if probe is fitted else {"val": probe.val, "cross_validation": probe.folds},
+        "advice": advice,
         "engine": extractor.engine.name,
         "counts": counts,
         "groups": groups,
@@ -238,6 +243,24 @@ def _say_folds(folds: dict[str, Any], console: Console) -> None:
         f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name)
     )
     console.say(f"Cross-validation on the training part ({folds['folds']} folds, {folds['engine']}): {figures}")
+
+
+def _advise(settings: Settings, probe: Fitted, counts: dict[str, int], console: Console) -> dict[str, Any] | None:
+    """Say which layers are advised to be trained; nothing where no figure tells how far the probe gets."""
+    reached = ((probe.folds or probe.val or {}).get("balanced_accuracy") or {}).get("value")
+    if reached is None:
+        return None
+    advice = asdict(advise(counts.values(), reached)) | {"done": _trained(settings)}
+    advice["text"] = advice_sentence(advice, Words("en"))
+    options = TRAINS_MORE.get(advice["strategy"])
+    console.say(f"Advice: {advice['text']}" + (f" ({options})" if options else ""))
+    return advice
+
+
+def _trained(settings: Settings) -> Strategy:
+    if settings.way == "probe" or settings.freeze == "all":
+        return "head"
+    return "everything" if settings.freeze == "none" else "top"
 
 
 def _interval(figure: dict[str, float | None]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from typing import Any
 
 from seefit.drawing import shown
+from seefit.evaluation.advice import ALIKE, LARGE, is_done
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
 from seefit.report.words import Words
@@ -18,6 +20,7 @@ UNEVEN = 10.0  # largest over smallest class
 BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
 MOST_PROBLEMS = 6
 NOTHING = Figure(0.0)
+TRAINS_MORE = {"top": "--preset balanced", "everything": "--preset balanced --freeze none"}  # options of what is advised
 
 
 def find_verdict(record: Record, words: Words) -> Verdict:
@@ -99,8 +102,31 @@ def find_steps(record: Record, words: Words) -> list[Step]:
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
         *_more_images(record, words),
+        *_advised(record, words, data),
         Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
     ]
+
+
+def advice_sentence(advice: dict[str, Any], words: Words) -> str:
+    """Return what is advised and why.
+
+    Args:
+        advice: The entry of ``metrics.json``, as in `seefit.evaluation.advice.Advice`.
+        words: The language.
+    """
+    size = "large" if advice["images_per_class"] >= LARGE else "small"
+    likeness = "alike" if advice["reach"] >= ALIKE else "unlike"
+    values = {"images": f"{advice['images_per_class']:,}", "large": f"{LARGE:,}", "reach": words.percent(advice["reach"], 0)}
+    return words(f"advice.{size}_{likeness}", **values)
+
+
+def _advised(record: Record, words: Words, data: str) -> list[Step]:
+    """Say what is advised to be trained, unless this run trained it; that the head is enough is said to a run that stopped there."""
+    advice = record.metrics.get("advice")
+    if not advice or (is_done(advice) and advice["done"] != "head"):
+        return []
+    options = TRAINS_MORE.get(advice["strategy"])
+    return [Step(advice_sentence(advice, words), f"seefit train {data} {options}" if options else "")]
 
 
 def _look_at_mistakes(record: Record, words: Words) -> list[Step]:
