@@ -169,11 +169,21 @@ def test_a_finished_run_that_goes_on_counts_as_unfinished_and_keeps_its_new_sett
     (run / "metrics.json").write_text(json.dumps({"test": {"n": 4}, "seconds": {"scan": 1, "report": 1}}))
     assert is_finished(run)
     said = reopen(run, began, agree(began, {"epochs": 5}))
-    assert said == (
-        "5 epochs instead of 3: the schedule (one-cycle) is laid over all of them, so the rate need not go on from where it ended"
-    )
+    assert said == "With 5 epochs the schedule 'one-cycle' is stretched over all epochs: the rate jumps up to where the longer cycle stands."
     assert not is_finished(run)
     assert json.loads((run / "metrics.json").read_text()) == {"test": {"n": 4}, "seconds": {"scan": 1}}
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["epochs"], config["resolved"]) == (5, {"started_in": "/began", "root": "/began/photos"})
     assert read_start(run)[0].epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ("constant", "With 5 epochs the schedule 'constant' goes on as it was."),
+        ("time", "With 5 epochs the schedule 'time' falls more slowly, also over the epochs that are done, unless its decay is given."),
+    ],
+)
+def test_what_more_epochs_do_is_said_of_the_schedule_that_the_run_has(tmp_path: Path, schedule: str, said: str) -> None:
+    began = make_settings({"data": "photos", "method": "finetune", "epochs": 3, "schedule": schedule})
+    assert reopen(make_start(tmp_path / "run", began), began, agree(began, {"epochs": 5})) == said

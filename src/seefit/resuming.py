@@ -20,6 +20,7 @@ from seefit.errors import RunError, SeefitError, UsageError, raise_all
 from seefit.files import to_json, write_text
 from seefit.runs import CONFIG, STARTED_IN, is_finished, is_run, read_config, read_metrics
 from seefit.settings import ALIASES, Settings, make_settings, read_resolved, read_settings, to_yaml
+from seefit.training.schedule import growth_note
 
 
 def read_start(run: Path) -> tuple[Settings, Path]:
@@ -109,8 +110,7 @@ def reopen(run: Path, began: Settings, settings: Settings) -> str:
         metrics = read_metrics(run)
         del metrics["seconds"]["report"]
         write_text(run / "metrics.json", to_json(metrics))
-    grows = f"{settings.epochs} epochs instead of {began.epochs or _usual_epochs()}"
-    return f"{grows}: the schedule ({settings.schedule}) is laid over all of them, so the rate need not go on from where it ended"
+    return growth_note(settings.schedule, settings.epochs or _usual_epochs())
 
 
 def located(settings: Settings, folder: Path) -> Settings:
