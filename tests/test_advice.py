@@ -41,7 +41,7 @@ def test_reach_takes_guessing_off_whatever_the_number_of_classes() -> None:
 
 def test_a_typical_class_is_no_larger_than_half_of_them() -> None:
     """One huge class among small ones, or one small class among large ones, decides nothing; of two classes the smaller counts."""
-    assert advise([90_000, 40, 30], 0.8) == Advice("top", 40, pytest.approx(0.7))
+    assert advise([90_000, 40, 30], 0.8).images_per_class == 40
     assert advise([5_000, 4_000, 3], 0.8).images_per_class == 4_000
     assert advise([2_000, 30], 0.8).images_per_class == 30
     assert advise([2_000, 30, 0], 0.8).images_per_class == 30  # a class without training images is none

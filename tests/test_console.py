@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import time
 
 import pytest
 
@@ -68,3 +70,18 @@ def test_a_bar_on_a_terminal_counts_and_goes_away(monkeypatch: pytest.MonkeyPatc
     assert "Reading" in shown
     assert "3,000/3,000" in shown
     assert "files/s" in shown
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_bar_with_a_note_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with Console().bar("Epoch 12/12", 1200, unit="batches") as advance:
+        advance(600, "loss 0.6931  accuracy 100.0%")
+        time.sleep(0.15)  # a frame is drawn ten times a second
+    frames = [frame for frame in re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())) if frame.strip()]
+    assert any("Epoch 12/12" in frame and "600/1,200" in frame and "loss 0.6931  accuracy 100.0%" in frame for frame in frames)
+    assert not any("batches/s" in frame for frame in frames)
+    assert max(len(frame.rstrip()) for frame in frames) <= min(columns, 110)

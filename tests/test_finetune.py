@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -11,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seefit.console import Advance
 from seefit.errors import RunError
 from seefit.training.checkpoint import checkpoint_names
-from seefit.training.finetune import Batch, Epoch, Plan, finetune
+from seefit.training.finetune import Batch, Plan, finetune
+from seefit.training.history import Epoch, header, so_far
 from seefit.training.losses import make_loss
 from seefit.training.mixing import Mixing
 from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser
@@ -81,9 +84,10 @@ def test_it_learns_and_tells_every_epoch() -> None:
     assert history[-1].val_accuracy > 0.85 > history[0].val_accuracy
     assert history[-1].val_loss < history[0].val_loss
     assert history[-1].rate < history[2].rate
-    assert len(heard.said) == EPOCHS
-    assert heard.said[0].startswith("epoch   1/6  loss ")
-    assert heard.said[-1].endswith(" 0:00 left")
+    assert len(heard.said) == 1 + EPOCHS
+    assert heard.said[0] == header(validated=True)
+    assert heard.said[1].startswith("    1/6  ")
+    assert heard.said[-1].endswith("  0:00")
 
 
 @pytest.mark.parametrize("average", [0, 0.9])
@@ -108,7 +112,7 @@ def test_a_run_that_was_broken_off_ends_with_the_same_weights(
     second, heard = make_network(), Listener()
     plan = make_plan(second, optimiser, average=average)
     history = finetune(second, plan, Points(), Points(seed=1).plain, checkpoints=tmp_path, console=heard)
-    assert heard.said[0] == f"Going on after epoch {broken_off_after} of {EPOCHS}"
+    assert heard.said[:2] == [f"Going on after epoch {broken_off_after} of {EPOCHS}", header(validated=True)]
     assert same(whole, second)
     assert without_times(history) == without_times(expected)
 
@@ -144,6 +148,23 @@ def test_the_best_epoch_is_kept_or_the_last(tmp_path: Path) -> None:
     assert same(best, network.eval())
     values = iter([0.9, 0.3, 0.5, 0.6, 0.7, 0.8])
     assert not same(best, ended(False, 6))
+
+
+def test_the_bar_of_an_epoch_counts_its_batches_and_tells_loss_and_accuracy() -> None:
+    bars: dict[str, list[str]] = {}
+
+    class Watched(Listener):
+        @contextlib.contextmanager
+        def bar(self, label: str, total: int, unit: str = "images") -> Iterator[Advance]:
+            assert (total, unit) == (STEPS, "batches")
+            notes = bars.setdefault(label, [])
+            yield lambda n, note="": notes.append(note)
+
+    network = make_network()
+    history = finetune(network, make_plan(network, epochs=2), Points(), None, console=Watched())
+    assert list(bars) == ["Epoch 1/2", "Epoch 2/2"]
+    assert [len(notes) for notes in bars.values()] == [STEPS, STEPS]
+    assert bars["Epoch 2/2"][-1] == so_far(history[1].loss, history[1].accuracy)
 
 
 def test_checkpoints_have_names_and_training_stops_when_nothing_gets_better(tmp_path: Path) -> None:

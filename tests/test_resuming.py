@@ -169,7 +169,9 @@ def test_a_finished_run_that_goes_on_counts_as_unfinished_and_keeps_its_new_sett
     (run / "metrics.json").write_text(json.dumps({"test": {"n": 4}, "seconds": {"scan": 1, "report": 1}}))
     assert is_finished(run)
     said = reopen(run, began, agree(began, {"epochs": 5}))
-    assert said == "With 5 epochs the schedule 'one-cycle' is stretched over all epochs: the rate jumps up to where the longer cycle stands."
+    assert (
+        said == "With 5 epochs the schedule 'one-cycle' is stretched over all epochs: the rate jumps up to where the longer cycle stands."
+    )
     assert not is_finished(run)
     assert json.loads((run / "metrics.json").read_text()) == {"test": {"n": 4}, "seconds": {"scan": 1}}
     config = yaml.safe_load((run / "config.yaml").read_text())

@@ -5,7 +5,22 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
+
+BAR_WIDTH = 40  # columns at most; less where the terminal is narrow
+
+
+class Advance(Protocol):
+    """What a bar gives to the step that it shows."""
+
+    def __call__(self, n: int, note: str = "") -> None:
+        """Tell that ``n`` more things are done; a note stands in the place of the rate."""
+        ...
+
+
+def silent(n: int, note: str = "") -> None:
+    """Show nothing: `Advance` where there is no bar."""
 
 
 class Console:
@@ -28,30 +43,31 @@ class Console:
         print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int, unit: str = "images") -> Iterator[Callable[[int], None]]:
+    def bar(self, label: str, total: int, unit: str = "images") -> Iterator[Advance]:
         """Yield ``advance(n)`` for a step over ``total`` things; show a bar with rate and time left on a terminal."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda n: None
+            yield silent
             return
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         started, done = time.monotonic(), 0
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(None, table_column=Column(max_width=BAR_WIDTH)),
             TextColumn("{task.completed:,}/{task.total:,}"),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
-            task = progress.add_task(label, total=total, rate="")
+            task = progress.add_task(label, total=total, note="")
 
-            def advance(n: int) -> None:
+            def advance(n: int, note: str = "") -> None:
                 nonlocal done
                 done += n
                 rate = done / max(time.monotonic() - started, 1e-9)
-                progress.update(task, advance=n, rate=f"{rate:,.0f} {unit}/s")
+                progress.update(task, advance=n, note=note or f"{rate:,.0f} {unit}/s")
 
             yield advance
 

@@ -33,8 +33,9 @@ from seefit.training.activations import Activations, room, shape_of
 from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentation
 from seefit.training.batches import KeptBatches, Order, PixelBatches
 from seefit.training.features import FeatureExtractor
-from seefit.training.finetune import Batch, Batches, Epoch, finetune
+from seefit.training.finetune import Batch, Batches, finetune
 from seefit.training.head import Head, balanced_weights
+from seefit.training.history import Epoch
 from seefit.training.network import TrainedNetwork
 from seefit.training.optimisers import zero_gamma
 from seefit.training.solver import Standardised

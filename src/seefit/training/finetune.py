@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from seefit.console import QUIET, Console
+from seefit.console import QUIET, Advance, Console, silent
 from seefit.errors import ResourceError, RunError
 from seefit.training.checkpoint import (
     checkpoint_names,
@@ -28,6 +28,7 @@ from seefit.training.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
+from seefit.training.history import Epoch, from_json, header, line, so_far
 from seefit.training.losses import Loss
 from seefit.training.optimisers import WeightAverage, set_rates
 from seefit.training.schedule import Schedule
@@ -60,33 +61,6 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
         ...
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A row of ``history.csv``.
-
-    Attributes:
-        epoch: From 1.
-        loss: Mean training loss in nats, as trained: with mixing, augmentation and dropout.
-        accuracy: Share of training images whose strongest class is that of their (mixed) target, 0 to 1.
-        val_loss: Mean cross-entropy on the validation part in nats; NaN without one.
-        val_accuracy: Likewise, 0 to 1.
-        val_balanced_accuracy: Likewise, 0 to 1.
-        rate: Highest learning rate of the epoch's last step.
-        images_per_second: In training.
-        seconds: Of the epoch, validation included.
-    """
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    val_balanced_accuracy: float
-    rate: float
-    images_per_second: float
-    seconds: float
 
 
 @dataclass
@@ -169,11 +143,13 @@ def finetune(
         console.say(f"Going on after epoch {state.epochs_done} of {plan.epochs}")
     best: dict[str, Tensor] | None = None
     started, first = time.monotonic(), state.epochs_done
+    if first < plan.epochs:
+        console.say(header(validated=validation is not None))
     for number in range(first, plan.epochs):
         if _patience_is_over(state, plan):
             console.say(f"No better {plan.monitor} for {plan.patience} epochs: training ends")
             break
-        row = _one_epoch(network, plan, training, validation, number)
+        row = _one_epoch(network, plan, training, validation, console, number)
         value = getattr(row, f"val_{plan.monitor}")
         better = validation is None or (math.isfinite(value) and is_better(plan.monitor, value, state.best))
         state.history.append(row)
@@ -182,16 +158,24 @@ def finetune(
             state.best, state.best_epoch = (value if math.isfinite(value) else None), number + 1
             best = _kept_weights(network, plan) if plan.keep_best else None
         left = (time.monotonic() - started) / (number + 1 - first) * (plan.epochs - number - 1)
-        console.say(_line(row, plan.epochs, left, best=better and validation is not None))
+        console.say(line(row, plan.epochs, left, best=better and validation is not None))
         if checkpoints is not None:
             _save(checkpoints, network, plan, state, better=better and validation is not None, every=every)
     _finish(network, plan, state, best, checkpoints)
     return state.history
 
 
-def _one_epoch(network: nn.Module, plan: Plan, training: Batches, validation: Callable[[], Iterable[Batch]] | None, number: int) -> Epoch:
+def _one_epoch(
+    network: nn.Module,
+    plan: Plan,
+    training: Batches,
+    validation: Callable[[], Iterable[Batch]] | None,
+    console: Console,
+    number: int,
+) -> Epoch:
     started = time.monotonic()
-    loss, accuracy, images = _train_epoch(network, plan, training, number)
+    with console.bar(f"Epoch {number + 1}/{plan.epochs}", len(training), "batches") as advance:
+        loss, accuracy, images = _train_epoch(network, plan, training, number, advance)
     trained = time.monotonic() - started
     found = _validate(network, plan, validation()) if validation else (math.nan, math.nan, math.nan)
     if validation:
@@ -200,7 +184,7 @@ def _one_epoch(network: nn.Module, plan: Plan, training: Batches, validation: Ca
     return Epoch(number + 1, loss, accuracy, *found, rate, images / max(trained, 1e-9), time.monotonic() - started)
 
 
-def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int) -> tuple[float, float, int]:
+def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int, advance: Advance = silent) -> tuple[float, float, int]:
     """Return the mean loss, the accuracy and the number of images."""
     generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + number)
     total = hits = mass = 0.0
@@ -215,6 +199,7 @@ def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int)
             value, right = _backward(network, plan, inputs, targets, batch.weights, number, count)
             weight = float(batch.weights.sum())
             total, hits, mass, images = total + value * weight, hits + right, mass + weight, images + len(batch.weights)
+            advance(1, so_far(total / max(mass, 1e-12), hits / max(mass, 1e-12)))
             if count % plan.accumulate == 0 or count == len(training):
                 _step(network, plan, step)
                 step += 1
@@ -316,13 +301,7 @@ def _restore(network: nn.Module, plan: Plan, folder: Path | None) -> State:
     if plan.average is not None:
         plan.average.restore(_below("average/", tensors))
     plan.schedule.restore(record["schedule"])
-    return State(record["epochs_done"], record["best_epoch"], record["best"], [_epoch(row) for row in record["history"]])
-
-
-def _epoch(row: dict[str, Any]) -> Epoch:
-    """Read a row back: JSON has no NaN."""
-    values: dict[str, Any] = {name: math.nan if value is None else value for name, value in row.items()}
-    return Epoch(**values)
+    return State(record["epochs_done"], record["best_epoch"], record["best"], [from_json(row) for row in record["history"]])
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -341,18 +320,6 @@ def _finish(network: nn.Module, plan: Plan, state: State, best: dict[str, Tensor
 
 
 # ---- words ----------------------------------------------------------------------------------------------------
-
-
-def _line(row: Epoch, epochs: int, left: float, *, best: bool) -> str:
-    text = f"epoch {row.epoch:>3}/{epochs}  loss {row.loss:.4f}  accuracy {row.accuracy:6.1%}"
-    if math.isfinite(row.val_loss):
-        text += f"  val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:6.1%}{' *' if best else '  '}"
-    return f"{text}  rate {row.rate:.1e}  {row.images_per_second:,.0f} images/s  {_clock(left)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def _not_a_number(plan: Plan, number: int, count: int) -> RunError:
