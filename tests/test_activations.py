@@ -17,6 +17,7 @@ from seefit.models.backbone import Backbone
 from seefit.training.activations import Activations, room, shape_of
 from seefit.training.cache import open_store
 from test_cache import Listener
+from test_engine import Fussy
 from tiny import make_backbone
 
 BELOW = ("blocks.0",)
@@ -88,6 +89,25 @@ def test_a_damaged_value_is_computed_again_and_never_used(backbone: Backbone, sa
             np.testing.assert_array_equal(before, after)
         assert activations.missing(rows) == []
     assert heard.warned == ["1 kept activations were damaged and are computed again"]
+
+
+def test_what_does_not_fit_into_memory_is_computed_in_smaller_batches(backbone: Backbone, samples: list[Sample]) -> None:
+    rows, heard = [(i, view) for i in range(5) for view in (0, 1)], Listener()
+    with opened(backbone, samples) as activations:
+        activations.fill(rows)
+        expected = activations.read(rows)
+        with open_store() as store:
+            store.clear()
+    with opened(backbone, samples, console=heard) as activations:
+        activations._engine = Fussy(activations._reference, 3)
+        assert activations.fill(rows) == 10
+        maps, below = activations.read(rows)
+        np.testing.assert_allclose(maps, expected[0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(below, expected[1], rtol=1e-3, atol=1e-4)
+    assert [told.split(";")[0] for told in heard.warned] == [
+        "Out of memory: computing features goes on with 4 instead of 8 images at once",
+        "Out of memory: computing features goes on with 2 instead of 4 images at once",
+    ]
 
 
 def test_without_a_boundary_the_pooled_features_alone_are_kept(backbone: Backbone, samples: list[Sample]) -> None:

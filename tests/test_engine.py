@@ -6,7 +6,8 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from seefit.data.image import MAX_PIXELS
 from seefit.errors import ResourceError, RunError, UsageError
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.training import engine as module
-from seefit.training.engine import Engine, OpenVinoEngine, TorchEngine, frozen_forward, open_engine, read_image
+from seefit.training.engine import Engine, OpenVinoEngine, TorchEngine, frozen_forward, open_engine, read_image, run_engine
 from seefit.training.features import choose_parts
-from test_cache import digest, make_samples
+from test_cache import Listener, digest, make_samples
 
 Float = NDArray[np.float32]
 
@@ -162,6 +163,73 @@ def test_no_more_images_are_decoded_than_the_next_batches_need(
     assert len(read) < 250 + 9 * max(engine.batch, 8)
 
 
+class Fussy:
+    """Takes no more than so many images at once; has two batches under way, as OpenVINO may."""
+
+    name, batch = "fussy", 8
+
+    def __init__(self, reference: Reference, most: int) -> None:
+        self.reference, self.most = reference, most
+
+    def forward(self, batches: Iterable[Sequence[Float]]) -> Iterator[Float]:
+        under_way: deque[Sequence[Float]] = deque()
+        for batch in batches:
+            under_way.append(batch)
+            if len(under_way) == 2:
+                yield self.run(under_way.popleft())
+        while under_way:
+            yield self.run(under_way.popleft())
+
+    def run(self, batch: Sequence[Float]) -> Float:
+        if len(batch) > self.most:
+            raise RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:223: std::bad_alloc")
+        return self.reference.run(np.stack(batch), ["features"])[0]
+
+
+@pytest.mark.parametrize(("most", "ends_with"), [(8, 8), (5, 4), (1, 1)])
+@pytest.mark.parametrize("count", [3, 8, 37])
+def test_batches_that_do_not_fit_are_halved(tiny: Tower, most: int, ends_with: int, count: int) -> None:
+    images, engine, heard = (
+        list(np.random.default_rng(0).normal(size=(count, 3, 32, 32)).astype(np.float32)),
+        Fussy(tiny.reference, most),
+        Listener(),
+    )
+    found = np.concatenate(list(run_engine(engine, iter(images), console=heard)))
+    np.testing.assert_allclose(found, tiny.reference.run(np.stack(images), ["features"])[0], rtol=1e-5, atol=1e-5)
+    if count > most:
+        assert engine.batch == ends_with
+        first = "Out of memory: computing features goes on with 4 instead of 8 images at once; they are the same"
+        assert heard.warned[:1] == ([first] if most < 8 else [])
+
+
+def test_without_room_for_one_image_there_is_an_error(tiny: Tower) -> None:
+    with pytest.raises(ResourceError) as caught:
+        list(run_engine(Fussy(tiny.reference, 0), [np.zeros((3, 32, 32), np.float32)] * 5))
+    assert caught.value.exit_code == 6
+    assert caught.value.message.startswith(
+        "Out of memory: computing features. Expected room for one image at a time, got Exception from src/"
+    )
+
+
+def test_memory_that_runs_out_while_an_image_is_read_is_not_tried_again(tiny: Tower) -> None:
+    def images() -> Iterator[Float]:
+        yield np.zeros((3, 32, 32), np.float32)
+        raise MemoryError("Unable to allocate 3.00 GiB")
+
+    with pytest.raises(ResourceError) as caught:
+        list(run_engine(Fussy(tiny.reference, 8), images()))
+    assert caught.value.message == "Out of memory: reading an image. Expected room for its pixels, got Unable to allocate 3.00 GiB."
+
+
+@needs_openvino
+def test_openvino_takes_smaller_batches_when_told_to(tiny: Tower, tmp_path: Path) -> None:
+    samples, engine = make_samples(tmp_path, 11), OpenVinoEngine(tiny.network, tiny.backbone.image_size)
+    before = tiny.run(engine, samples)
+    engine.batch = 3
+    np.testing.assert_allclose(tiny.run(engine, samples), before, rtol=0, atol=1e-2)
+    assert len(engine._requests[0].get_input_tensor(0).data) == 3
+
+
 # ---- refusals -------------------------------------------------------------------------------------------------
 
 
@@ -207,9 +275,9 @@ def test_without_openvino_the_reference_is_the_engine(tiny: Tower, monkeypatch: 
 def test_the_fast_engine_compiles_the_network_with_the_first_batch(tiny: Tower, tmp_path: Path) -> None:
     engine = OpenVinoEngine(tiny.network, tiny.backbone.image_size)
     assert list(engine.forward([])) == []
-    assert "_requests" not in vars(engine)
+    assert engine._requests == []
     tiny.run(engine, make_samples(tmp_path, 1))
-    assert len(vars(engine)["_requests"]) >= 1
+    assert len(engine._requests) >= 1
 
 
 @needs_openvino

@@ -84,6 +84,11 @@ def test_a_bug_is_one_object_with_json(monkeypatch: pytest.MonkeyPatch, logs: Pa
     ("error", "code", "message"),
     [
         (MemoryError(), 6, "error: Out of memory: this machine. Expected enough memory, got none left.\n"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            6,
+            "error: Out of memory: this machine. Expected enough memory, ",
+        ),
         (KeyboardInterrupt(), 130, "Interrupted. The features computed so far are kept: "),
         (SystemExit(143), 143, "Interrupted. The features computed so far are kept: "),
         (SystemExit(0), 0, ""),

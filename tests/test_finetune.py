@@ -7,19 +7,21 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from seefit.console import Advance
-from seefit.errors import RunError
+from seefit.errors import ResourceError, RunError
+from seefit.memory import Memory
 from seefit.training.checkpoint import checkpoint_names
 from seefit.training.finetune import Batch, Plan, finetune
 from seefit.training.history import Epoch, header, so_far
 from seefit.training.losses import make_loss
 from seefit.training.mixing import Mixing
-from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser
+from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser, set_rates
 from seefit.training.schedule import make_schedule
 from test_cache import Listener
 
@@ -187,6 +189,118 @@ def test_accumulated_batches_are_one_step() -> None:
     finetune(parts, make_plan(parts, "sgd", accumulate=4, **options), Points(batches=4), None)  # type: ignore[arg-type]
     for left, right in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_step_of_an_epoch_counts_its_own_batches() -> None:
+    """Three batches make a step, and the fourth one by itself: as computed by hand."""
+    options: dict[str, object] = {"mix": None, "epochs": 1, "begin_epoch": lambda network, number: network.eval(), "clip": math.inf}
+    network, by_hand = make_network(), make_network()
+    finetune(network, make_plan(network, "sgd", 0.1, accumulate=3, **options), Points(), None)  # type: ignore[arg-type]
+    plan = make_plan(by_hand, "sgd", 0.1, **options)  # type: ignore[arg-type]
+    batches = list(Points().epoch(0))
+    by_hand.eval()
+    for step, together in enumerate([batches[:3], batches[3:]]):
+        losses = [plan.loss(by_hand(*batch.inputs), batch.targets).mean() for batch in together]
+        plan.optimiser.zero_grad()
+        torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
+        set_rates(plan.optimiser, plan.schedule.factor(step))
+        plan.optimiser.step()
+    for left, right in zip(network.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-7)
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------
+
+
+class Narrow(nn.Module):
+    """A network through which no more than so many images go at once, forward or (``late``) backward, when the head has its gradient."""
+
+    def __init__(self, most: int, *, late: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers, self.most, self.late = cast(nn.Sequential, make_network()), most, late
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
+
+    def forward(self, maps: Tensor) -> Tensor:
+        low = self.layers[:2](maps)
+        if not self.late:
+            self.check(low)
+        elif low.requires_grad:
+            low.register_hook(self.check)
+        logits: Tensor = self.layers[2:](low)
+        return logits
+
+    def check(self, tensor: Tensor) -> None:
+        if len(tensor) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+
+def still(network: nn.Module, number: int) -> None:
+    """Train with the norms' statistics as they are."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.eval()
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_what_does_not_fit_into_memory_is_trained_in_halves_with_the_same_result(late: bool, accumulate: int) -> None:
+    whole, narrow, heard = Narrow(64), Narrow(7, late=late), Listener()
+    expected = finetune(whole, make_plan(whole, accumulate=accumulate, begin_epoch=still), Points(), Points(seed=1).plain)
+    plan = make_plan(narrow, accumulate=accumulate, begin_epoch=still, memory=Memory("training", "all the same", heard))
+    found = finetune(narrow, plan, Points(), Points(seed=1).plain)
+    assert heard.warned == [
+        "Out of memory: training goes on with 8 instead of 16 images at once; all the same",
+        "Out of memory: training goes on with 4 instead of 8 images at once; all the same",
+    ]
+    for left, right in zip(whole.parameters(), narrow.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-5)
+    for one, two in zip(without_times(found), without_times(expected), strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+
+
+def test_a_failed_attempt_leaves_nothing_behind() -> None:
+    """Gradients, statistics of norms and chances are as if the smaller pieces had been taken at once: the same, bit for bit."""
+    learnt, known = Narrow(4, late=True, dropout=0.3), Narrow(4, late=True, dropout=0.3)
+    finetune(learnt, make_plan(learnt, accumulate=2), Points(), None)
+    plan = make_plan(known, accumulate=2)
+    plan.memory.images = 4
+    finetune(known, plan, Points(), None)
+    assert same(learnt, known)
+
+
+@pytest.mark.parametrize("broken_off_after", [0, 3])
+def test_a_run_that_was_halved_and_broken_off_ends_with_the_same_weights(tmp_path: Path, broken_off_after: int) -> None:
+    whole = Narrow(9, dropout=0.3)
+    finetune(whole, make_plan(whole), Points(), Points(seed=1).plain)
+
+    class Broken(Points):
+        def epoch(self, number: int) -> Iterator[Batch]:
+            for count, batch in enumerate(super().epoch(number)):
+                if number == broken_off_after and count == 2:
+                    raise KeyboardInterrupt
+                yield batch
+
+    first = Narrow(9, dropout=0.3)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(first, make_plan(first), Broken(), Points(seed=1).plain, checkpoints=tmp_path)
+    second, heard = Narrow(9, dropout=0.3), Listener()
+    plan = make_plan(second, memory=Memory(console=heard))
+    finetune(second, plan, Points(), Points(seed=1).plain, checkpoints=tmp_path)
+    assert same(whole, second)
+    assert (plan.memory.images, len(heard.warned)) == (8, 0 if broken_off_after else 1)
+
+
+def test_no_room_for_one_image_is_a_matter_of_resources(tmp_path: Path) -> None:
+    network = Narrow(0)
+    with pytest.raises(ResourceError) as caught:
+        finetune(network, make_plan(network), Points(), None, checkpoints=tmp_path)
+    assert caught.value.exit_code == 6
+    assert caught.value.message == (
+        "Out of memory: training. Expected room for one image at a time, got CUDA out of memory. Tried to allocate 20.00 MiB."
+    )
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:

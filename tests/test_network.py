@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from seefit.training.network import TrainedNetwork
+from seefit.training.network import TrainedNetwork, rewinder
 from seefit.training.solver import Standardised
 
 RNG = np.random.default_rng(0)
@@ -70,3 +70,19 @@ def test_a_step_moves_a_logit_by_as_much_for_any_width() -> None:
             network.head.weight.add_(torch.from_numpy(RNG.choice([-1e-2, 1e-2], size=network.head.weight.shape).astype(np.float32)))
         moved.append(float((network(torch.zeros(64, 0, 0, 0), below) - before).detach().abs().mean()))
     assert 0.5 < moved[0] / moved[1] < 2
+
+
+def test_a_forward_and_backward_pass_can_be_taken_back() -> None:
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+    network[3](torch.ones(1, 4)).sum().backward()  # the last layer has a gradient, the first has none
+    rewind = rewinder(network)
+    chances, statistics = torch.get_rng_state(), [buffer.clone() for buffer in network.buffers()]
+    for _ in range(2):
+        network(torch.randn(8, 4)).sum().backward()
+        assert [parameter.grad is None for parameter in network[0].parameters()] == [False, False]
+        rewind()
+        assert [parameter.grad is None for parameter in network[0].parameters()] == [True, True]
+        torch.testing.assert_close(network[3].weight.grad, torch.ones(2, 4), rtol=0, atol=0)
+        assert torch.equal(torch.get_rng_state(), chances)
+        assert all(torch.equal(one, two) for one, two in zip(network.buffers(), statistics, strict=True))

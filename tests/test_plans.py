@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from seefit.errors import UsageError
+from seefit.memory import Memory
 from seefit.plans import RATES, Choice, choose_precision, make_plan, promise
 from seefit.settings import Settings, make_settings
 from seefit.training.augment import parse_augmentation
@@ -110,6 +111,20 @@ def test_the_precision_is_measured_once_and_kept(network: TrainedNetwork, tmp_pa
     (tmp_path / ".choice.json").write_text(json.dumps({"precision": "bf16", "seconds_per_batch": 9}))
     assert choose_precision(settings(precision="fp32"), network, batch, tmp_path) == Choice("bf16", 9)
     assert choose_precision(settings(precision="fp32"), network, batch, None).precision == "fp32"
+
+
+def test_the_trial_finds_out_how_many_images_fit_into_memory(network: TrainedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, memory = network.forward, Memory()
+
+    def narrow(maps: torch.Tensor) -> torch.Tensor:
+        if len(maps) > 3:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.")
+        return forward(maps)
+
+    monkeypatch.setattr(network, "forward", narrow)
+    batch = Batch((torch.randn(8, 3, 4, 4),), torch.eye(3)[torch.arange(8) % 3], torch.ones(8))
+    assert choose_precision(settings(precision="fp32"), network, batch, None, memory).seconds_per_batch > 0
+    assert memory.images == 2
 
 
 def test_what_will_happen_is_said_before(network: TrainedNetwork) -> None:

@@ -25,6 +25,7 @@ from seefit.environment import cache_folder
 from seefit.errors import unknown_name
 from seefit.files import write_bytes
 from seefit.fitting import Fitted, Part, calibrate
+from seefit.memory import Memory
 from seefit.models.backbone import Backbone, convert_state
 from seefit.models.cut import PIXELS, boundaries, upper_part, whole_state
 from seefit.plans import EPOCHS, choose_precision, make_plan, promise
@@ -42,6 +43,10 @@ from seefit.training.solver import Standardised
 from seefit.training.views import make_view
 
 ALL, NONE = "all", "none"
+_EFFECTS = {  # of working on fewer images at once
+    "frozen": "steps, rates and results stay those of whole batches",
+    "trained": "steps and rates stay those of whole batches, but the norms see fewer images",
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,10 @@ def finetune_probe(
         cut = replace(cut, streamed=True)
     network = _network(settings, fitted, train, cut)
     with _batches(settings, extractor, cut, augmentation, classes, train, val, console) as (training, validation):
-        choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints)
+        memory = Memory("training", _EFFECTS[settings.norms], console)
+        choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints, memory)
         plan = make_plan(settings, network, augmentation, len(training), choice, validated=validation is not None)
+        plan.memory = memory
         console.say(promise(settings, cut.trained, network, plan, choice, len(training)))
         history = finetune(network, plan, training, validation, checkpoints=checkpoints, every=settings.every, console=console)
     tuned = _tuned_extractor(extractor, network, settings)

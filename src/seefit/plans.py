@@ -16,6 +16,7 @@ from torch import nn
 
 from seefit.environment import threads
 from seefit.files import to_json, write_text
+from seefit.memory import Memory
 from seefit.models.cut import freeze_norms, trained_stages
 from seefit.settings import Settings
 from seefit.training.augment import Augmentation
@@ -40,7 +41,9 @@ class Choice:
     seconds_per_batch: float
 
 
-def choose_precision(settings: Settings, network: TrainedNetwork, batch: Batch, checkpoints: Path | None) -> Choice:
+def choose_precision(
+    settings: Settings, network: TrainedNetwork, batch: Batch, checkpoints: Path | None, memory: Memory | None = None
+) -> Choice:
     """Measure which precision is faster here; a run that goes on keeps what it began with.
 
     Args:
@@ -48,27 +51,33 @@ def choose_precision(settings: Settings, network: TrainedNetwork, batch: Batch, 
         network: What is to be trained.
         batch: One of its batches.
         checkpoints: Where the choice is kept; None to keep nothing.
+        memory: Learns how many images fit at once.
     """
     record = checkpoints / ".choice.json" if checkpoints is not None else None
     if record is not None and record.is_file():
         return Choice(**json.loads(record.read_text()))
+    memory = memory or Memory()
     names = ["fp32", "bf16"] if settings.precision == "auto" else [settings.precision]
-    choice = min((Choice(name, _time(network, batch, name)) for name in names), key=lambda found: found.seconds_per_batch)
+    choice = min((Choice(name, _time(network, batch, name, memory)) for name in names), key=lambda found: found.seconds_per_batch)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_text(record, to_json({"precision": choice.precision, "seconds_per_batch": choice.seconds_per_batch}))
     return choice
 
 
-def _time(network: TrainedNetwork, batch: Batch, precision: str) -> float:
+def _time(network: TrainedNetwork, batch: Batch, precision: str, memory: Memory) -> float:
     """Return the seconds that forward and backward take for a batch; nothing of the network changes."""
+
+    def work(piece: slice) -> None:
+        with _precision(precision):
+            loss = network(*(tensor[piece] for tensor in batch.inputs)).float().logsumexp(1).mean()
+        loss.backward()
+
     network.eval()
     best = math.inf
     for trial in range(1 + TRIAL_STEPS):
         started = time.perf_counter()
-        with _precision(precision):
-            loss = network(*batch.inputs).float().logsumexp(1).mean()
-        loss.backward()
+        memory.each(len(batch.weights), work)
         best = min(best, time.perf_counter() - started) if trial else best
     network.zero_grad(set_to_none=True)
     return best

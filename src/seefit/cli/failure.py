@@ -15,6 +15,7 @@ import typer
 from seefit.console import printable
 from seefit.errors import ResourceError, SeefitError, UsageError, unknown_name
 from seefit.files import to_json
+from seefit.memory import is_out_of_memory
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -72,7 +73,7 @@ def _known(error: BaseException, arguments: list[str]) -> SeefitError | None:
             _raise_usage(error, arguments)
         except UsageError as usage:
             return usage
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return ResourceError(
             "Out of memory",
             where="this machine",

@@ -24,7 +24,7 @@ from seefit.data.image import MAX_PIXELS
 from seefit.environment import threads
 from seefit.models.backbone import Backbone
 from seefit.training.cache import Recipe, library_versions, open_store
-from seefit.training.engine import open_engine, read_image
+from seefit.training.engine import open_engine, read_image, run_engine
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -172,7 +172,7 @@ class Activations:
             return [self._reference.pixels(self._view(decoded, self.sha256[position], number)) for number in numbers]
 
         ready = itertools.chain.from_iterable(ordered_map(pixels, images, workers=threads(), ahead=2))
-        for batch in self._engine.forward(in_batches(ready, self._engine.batch)):
+        for batch in run_engine(self._engine, ready, console=self._console):
             yield from map(self._packed, batch)
 
     def _packed(self, value: NDArray[np.float32]) -> bytes:

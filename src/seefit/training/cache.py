@@ -160,7 +160,8 @@ def _fill_missing(
     label: str,
 ) -> None:
     """Compute the missing rows, keeping each chunk as soon as it is whole."""
-    batches = frozen_forward([samples[i] for i in missing], [sha256[i] for i in missing], reference, engine, max_pixels=max_pixels)
+    images = [samples[i] for i in missing], [sha256[i] for i in missing]
+    batches = frozen_forward(*images, reference, engine, max_pixels=max_pixels, console=console)
     done = kept = 0
     with console.bar(label, len(missing)) as advance:
         for batch in batches:

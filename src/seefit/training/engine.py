@@ -6,21 +6,23 @@ images. ``preprocess`` always runs in fp32 by ONNX Runtime, an engine gets only 
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.runtime import Reference, in_batches, ordered_map
+from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.image import decode_with_info, read_file
 from seefit.environment import threads
 from seefit.errors import ResourceError, RunError, UsageError
+from seefit.memory import Memory, is_out_of_memory
 from seefit.models.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -30,7 +32,12 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 class Engine(Protocol):
-    """What computes features from preprocessed batches."""
+    """What computes features from preprocessed batches.
+
+    Attributes:
+        name: What computes, and in which precision.
+        batch: The most images at once; `run_engine` takes fewer when they do not fit into memory.
+    """
 
     name: str
     batch: int
@@ -55,10 +62,17 @@ class OpenVinoEngine:
         self.name = "openvino-bf16" if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "openvino-fp32"
         self._network, self._size = network, size
         self._streams = max(1, threads())
+        self._requests: list[Any] = []  # for batches of that size
+        self._size_of_requests = 0
 
-    @cached_property
-    def _requests(self) -> list[Any]:
-        """Compile the network when the first batch comes: features that are kept do not need it."""
+    def _open(self) -> list[Any]:
+        """Compile the network when the first batch comes, since features that are kept do not need it; and for every other size of it."""
+        if self._size_of_requests != self.batch:
+            self._requests, self._size_of_requests = [], 0
+            self._requests, self._size_of_requests = self._compiled(), self.batch
+        return self._requests
+
+    def _compiled(self) -> list[Any]:
         model = self._core.read_model(self._network.SerializeToString())
         model.reshape([self.batch, 3, self._size, self._size])
         options = {
@@ -75,7 +89,7 @@ class OpenVinoEngine:
         for number, batch in enumerate(batches):
             if len(under_way) == self._streams:
                 yield self._result(*under_way.popleft())
-            request = self._requests[number % self._streams]
+            request = self._open()[number % self._streams]
             pixels = request.get_input_tensor(0).data
             for place, image in enumerate(batch):  # straight into the network's own memory; a short batch leaves old images behind it
                 pixels[place] = image
@@ -196,7 +210,7 @@ def read_image(sample: Sample, sha256: str, max_pixels: int) -> NDArray[np.uint8
 
 
 def frozen_forward(
-    samples: Sequence[Sample], sha256: Sequence[str], reference: Reference, engine: Engine, *, max_pixels: int
+    samples: Sequence[Sample], sha256: Sequence[str], reference: Reference, engine: Engine, *, max_pixels: int, console: Console = QUIET
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the features of images batch by batch, in order.
 
@@ -206,6 +220,7 @@ def frozen_forward(
         reference: Gives ``preprocess``.
         engine: Gives ``network``.
         max_pixels: As in `seefit.data.image.decode`.
+        console: Where to say that memory ran out.
 
     Yields:
         (n, D) float32, n at most the engine's batch size.
@@ -215,7 +230,58 @@ def frozen_forward(
         return reference.pixels(read_image(samples[i], sha256[i], max_pixels))
 
     ready = ordered_map(pixels, range(len(samples)), workers=threads(), ahead=max(4, engine.batch // threads()))
-    yield from engine.forward(in_batches(ready, engine.batch))
+    yield from run_engine(engine, ready, console=console)
+
+
+def run_engine(engine: Engine, images: Iterable[NDArray[np.float32]], *, console: Console = QUIET) -> Iterator[NDArray[np.float32]]:
+    """Yield the features of preprocessed images batch by batch, in order; batches that do not fit into memory are halved, for good.
+
+    Args:
+        engine: What computes them.
+        images: (3, S, S) float32 each.
+        console: Where to say that memory ran out.
+
+    Yields:
+        (n, D) float32, n at most the engine's batch size.
+
+    Raises:
+        ResourceError: A single image does not fit.
+    """
+    memory = Memory("computing features", "they are the same", console)
+    waiting: Iterator[NDArray[np.float32]] = _read(images)
+    handed: deque[list[NDArray[np.float32]]] = deque()  # to the engine, which has not answered yet
+
+    def hand() -> Iterator[list[NDArray[np.float32]]]:
+        for batch in in_batches(waiting, engine.batch):
+            handed.append(batch)
+            yield batch
+
+    while True:
+        try:
+            for features in engine.forward(hand()):
+                handed.popleft()
+                yield features
+            return
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            engine.batch = memory.halve(engine.batch, error)
+        waiting = itertools.chain([image for batch in handed for image in batch], waiting)
+        handed.clear()
+
+
+def _read(images: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Pass images on; that memory ran out while one was read is none of the engine's errors, and cannot be tried again."""
+    try:
+        yield from images
+    except MemoryError as error:
+        raise ResourceError(
+            "Out of memory",
+            where="reading an image",
+            expected="room for its pixels",
+            got=str(error)[:120] or "none left",
+            hint="Close other programs, or set a smaller limit with --max-pixels",
+        ) from error
 
 
 def _openvino() -> Any:

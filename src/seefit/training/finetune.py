@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from seefit.console import QUIET, Advance, Console, silent
-from seefit.errors import ResourceError, RunError
+from seefit.errors import RunError
+from seefit.memory import Memory
 from seefit.training.checkpoint import (
     checkpoint_names,
     due_names,
@@ -30,6 +31,7 @@ from seefit.training.checkpoint import (
 )
 from seefit.training.history import Epoch, from_json, header, line, so_far
 from seefit.training.losses import Loss
+from seefit.training.network import rewinder
 from seefit.training.optimisers import WeightAverage, set_rates
 from seefit.training.schedule import Schedule
 
@@ -76,7 +78,8 @@ class Plan:
         mix: Mixes the images of a batch.
         average: A moving average of the weights, which is what is validated and kept; None for the weights themselves.
         clip: Largest norm of the gradient; infinity for any.
-        accumulate: Batches per step of the optimiser.
+        accumulate: Batches per step of the optimiser; the last step of an epoch may have fewer.
+        memory: How many images of a batch are worked on at once; gradients of its pieces add up to those of the batch.
         precision: Gives the context of the forward pass.
         patience: Epochs without a better validation metric before training ends; None for never.
         monitor: The validation metric that tells the best epoch: ``loss``, ``accuracy`` or ``balanced_accuracy``.
@@ -93,6 +96,7 @@ class Plan:
     average: WeightAverage | None = None
     clip: float = math.inf
     accumulate: int = 1
+    memory: Memory = field(default_factory=Memory)
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
     patience: int | None = None
     monitor: str = "loss"
@@ -136,7 +140,7 @@ def finetune(
 
     Raises:
         RunError: The loss is not a number any more; the checkpoint of the epoch before stays.
-        ResourceError: Out of memory.
+        ResourceError: Out of memory with a single image.
     """
     state = _restore(network, plan, checkpoints)
     if state.epochs_done:
@@ -196,7 +200,8 @@ def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int,
         plan.optimiser.zero_grad(set_to_none=True)
         for count, batch in enumerate(training.epoch(number), 1):
             inputs, targets = (batch.inputs, batch.targets) if plan.mix is None else plan.mix(batch.inputs, batch.targets, generator)
-            value, right = _backward(network, plan, inputs, targets, batch.weights, number, count)
+            share = 1 / _batches_of_step(plan, len(training), count)
+            value, right = _backward(network, plan, Batch(inputs, targets, batch.weights), share, where=(number, count))
             weight = float(batch.weights.sum())
             total, hits, mass, images = total + value * weight, hits + right, mass + weight, images + len(batch.weights)
             advance(1, so_far(total / max(mass, 1e-12), hits / max(mass, 1e-12)))
@@ -206,25 +211,39 @@ def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int,
     return total / max(mass, 1e-12), hits / max(mass, 1e-12), images
 
 
-def _backward(
-    network: nn.Module, plan: Plan, inputs: tuple[Tensor, ...], targets: Tensor, weights: Tensor, number: int, count: int
-) -> tuple[float, float]:
-    """Add one batch's gradient; return its loss and its weight of images that are right."""
-    try:
-        with plan.precision():
-            logits = network(*inputs)
-        logits = logits.float()
-        loss = (plan.loss(logits, targets) * weights).sum() / weights.sum().clamp_min(1e-12)
+def _batches_of_step(plan: Plan, batches: int, count: int) -> int:
+    """Return how many batches share a step with the given one, counted from 1."""
+    before = (count - 1) // plan.accumulate * plan.accumulate
+    return min(plan.accumulate, batches - before)
+
+
+def _backward(network: nn.Module, plan: Plan, batch: Batch, share: float, *, where: tuple[int, int]) -> tuple[float, float]:
+    """Add a share of one batch's gradient; return its loss and its weight of images that are right.
+
+    The batch goes through the network in as many pieces as memory asks for. Each piece counts by its part of the batch's weight, so that
+    together they give the gradient of the whole batch.
+    """
+    mass = batch.weights.sum().clamp_min(1e-12)
+
+    def work(piece: slice) -> tuple[float, float]:
+        targets, weights = batch.targets[piece], batch.weights[piece]
+        logits = _logits(network, plan, batch, piece)
+        loss = (plan.loss(logits, targets) * weights).sum() / mass
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise _not_a_number(plan, number, count)
-        (loss / plan.accumulate).backward()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
-            raise
-        raise _out_of_memory(len(weights), error) from error
-    right = (logits.detach().argmax(1) == targets.argmax(1)).float() @ weights
-    return value, float(right)
+            raise _not_a_number(plan, *where)
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        right = (logits.detach().argmax(1) == targets.argmax(1)).float() @ weights
+        return value, float(right)
+
+    values, rights = zip(*plan.memory.each(len(batch.weights), work, rewinder(network)), strict=True)
+    return sum(values), sum(rights)
+
+
+def _logits(network: nn.Module, plan: Plan, batch: Batch, piece: slice) -> Tensor:
+    with plan.precision():
+        logits: Tensor = network(*(tensor[piece] for tensor in batch.inputs))
+    return logits.float()
 
 
 def _step(network: nn.Module, plan: Plan, step: int) -> None:
@@ -254,12 +273,13 @@ def predict_batches(network: nn.Module, plan: Plan, batches: Iterable[Batch]) ->
     """Return logits (N, C) of the weights that would be kept, targets (N, C) and weights (N,)."""
     with _averaged(network, plan):
         network.eval()
-        found = []
-        for batch in batches:
-            with plan.precision():
-                found.append((network(*batch.inputs).float(), batch.targets, batch.weights))
+        found = [(_forward(network, plan, batch), batch.targets, batch.weights) for batch in batches]
     logits, targets, weights = (torch.cat(tensors) for tensors in zip(*found, strict=True))
     return logits, targets, weights
+
+
+def _forward(network: nn.Module, plan: Plan, batch: Batch) -> Tensor:
+    return torch.cat(plan.memory.each(len(batch.weights), lambda piece: _logits(network, plan, batch, piece)))
 
 
 def _averaged(network: nn.Module, plan: Plan) -> AbstractContextManager[None]:
@@ -286,7 +306,8 @@ def _save(folder: Path, network: nn.Module, plan: Plan, state: State, *, better:
     if plan.average is not None:
         tensors |= {f"average/{name}": tensor for name, tensor in plan.average.tensors().items()}
     row = state.history[-1]
-    record = {**asdict(state), "epoch": row.epoch, "loss": row.loss, "val_loss": row.val_loss, "schedule": plan.schedule.state()}
+    record = {**asdict(state), "epoch": row.epoch, "loss": row.loss, "val_loss": row.val_loss}
+    record |= {"schedule": plan.schedule.state(), "at_once": plan.memory.images}
     for name in due_names(row.epoch, every=every or 0, is_best=better):
         kept = {f"network/{n}": t for n, t in _kept_weights(network, plan).items()} if name == "best" else tensors
         save_checkpoint(folder, name, kept, record)
@@ -301,6 +322,7 @@ def _restore(network: nn.Module, plan: Plan, folder: Path | None) -> State:
     if plan.average is not None:
         plan.average.restore(_below("average/", tensors))
     plan.schedule.restore(record["schedule"])
+    plan.memory.images = record.get("at_once")
     return State(record["epochs_done"], record["best_epoch"], record["best"], [from_json(row) for row in record["history"]])
 
 
@@ -330,14 +352,4 @@ def _not_a_number(plan: Plan, number: int, count: int) -> RunError:
         expected="a finite loss",
         got="NaN or infinity",
         hint=f"Train with a smaller rate, such as --lr {rate / 10:.1g}; the state after epoch {number} is kept",
-    )
-
-
-def _out_of_memory(size: int, error: Exception) -> ResourceError:
-    return ResourceError(
-        "Out of memory",
-        where="training",
-        expected=f"room for batches of {size} images",
-        got=str(error).splitlines()[0][:120],
-        hint=f"Train with --batch {max(1, size // 2)}",
     )

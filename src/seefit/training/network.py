@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,3 +59,19 @@ class TrainedNetwork(nn.Module):
         scale = Standardised(self.mean.numpy(), self.factor.numpy())
         weight = self.head.weight.detach().double().numpy()
         return scale.raw(weight.T, self.head.bias.detach().double().numpy())
+
+
+def rewinder(network: nn.Module) -> Callable[[], None]:
+    """Return what takes the network's gradients, the statistics of its norms and torch's chances back to where they are now."""
+    gradients = [(parameter, None if parameter.grad is None else parameter.grad.clone()) for parameter in network.parameters()]
+    statistics = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    chances = torch.get_rng_state()
+
+    def rewind() -> None:
+        for parameter, gradient in gradients:
+            parameter.grad = None if gradient is None else gradient.clone()
+        for buffer, before in statistics:
+            buffer.copy_(before)
+        torch.set_rng_state(chances)
+
+    return rewind
