@@ -11,6 +11,7 @@ import yaml
 
 from made_run import make_run
 from seefit.errors import RunError
+from seefit.fitting import UNCALIBRATED
 from seefit.report.card import write_card
 
 
@@ -83,6 +84,12 @@ def test_a_model_that_nobody_judged_says_so(tmp_path: Path) -> None:
     text = card(tmp_path, ["cat", "dog"], headline="cross_validation", test=None, val=None, cross_validation=None, per_class={})
     assert "Nothing was judged: no images were kept aside." in text
     assert "intervals" not in text
+
+
+def test_probabilities_that_were_never_calibrated_are_said_to_be_so_beside_their_error(tmp_path: Path) -> None:
+    limits = card(tmp_path, ["cat", "dog"], notes=[UNCALIBRATED], calibrated=False).split("## Limits\n\n")[1]
+    assert limits.startswith("- Its probabilities are off by 3.1")
+    assert f"\n- {UNCALIBRATED}\n" in limits
 
 
 def test_leaks_come_first_among_the_limits(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from conftest import PhotoFolder
 from seefit.bundle.bundle import load
 from seefit.errors import UsageError
 from seefit.finetuning import Cut, choose_cut
+from seefit.fitting import UNCALIBRATED
 from seefit.models.backbone import Backbone, Stage, create
 from seefit.models.cut import PIXELS
 from seefit.pipeline import resume, train
 from seefit.settings import make_settings
+from test_cache import Listener
 
 STAGES = (
     Stage("low", 16, 112),
@@ -112,6 +114,25 @@ def test_what_is_trained_is_what_is_shipped(little: str, photo_folder: PhotoFold
         changed = [name for name, tensor in load_file(weights).items() if not np.array_equal(tensor, original[name])]
         assert changed and set(changed) <= set(before)
         assert ("conv_stem.weight" in changed) is (freeze == "none")
+
+
+@pytest.mark.slow
+def test_without_a_validation_part_probabilities_are_said_not_to_be_calibrated(
+    little: str, photo_folder: PhotoFolder, tmp_path: Path
+) -> None:
+    heard = Listener()
+    settings = make_settings(
+        {"data": str(photo_folder(20)), "backbone": little, "image_size": 96, "method": "finetune", "epochs": 1, "views": 1}
+        | {"batch": 8, "precision": "fp32", "device": "cpu", "val": 0, "test": 0.3}
+    )
+    run = train(settings, out=tmp_path / "run", console=heard)
+    assert (run.metrics["temperature"], run.metrics["calibrated"], run.metrics["val"]) == (1.0, False, None)
+    assert UNCALIBRATED in heard.warned and UNCALIBRATED in run.metrics["notes"]
+    assert load(run.path).manifest["calibrated"] is False
+    assert UNCALIBRATED in (run.path / "bundle" / "README.md").read_text()
+    page = (run.path / "report.html").read_text()
+    assert "They are not calibrated: no images were kept back for that." in page
+    assert "1, not calibrated" in page
 
 
 @pytest.mark.slow

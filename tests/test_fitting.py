@@ -159,7 +159,7 @@ def test_many_images_say_that_the_strength_comes_from_a_sample(settings: Setting
 def test_without_a_validation_part_the_temperature_comes_from_the_folds(settings: Settings, train: Part) -> None:
     fitted = fit(settings, open_warped(settings, 0.0), train)
     head = fitted.head
-    assert fitted.val is None
+    assert fitted.val is None and fitted.calibrated
     assert fitted.temperature == fit_temperature(head.fold_logits, train.labels(CLASSES), train.weights())
     empty = Part([], [], np.empty(0, np.int64))
     assert fit(settings, open_warped(settings, 0.0), train, empty).temperature == fitted.temperature
@@ -168,7 +168,7 @@ def test_without_a_validation_part_the_temperature_comes_from_the_folds(settings
 def test_without_folds_the_temperature_is_one(settings: Settings, tmp_path: Path) -> None:
     heard = Listener()
     fitted = fit(settings, open_warped(settings, 0.0), make_part(tmp_path / "two", 2, seed=0), console=heard)
-    assert (fitted.temperature, fitted.folds, fitted.head.method) == (1.0, None, "nearest-mean")
+    assert (fitted.temperature, fitted.folds, fitted.head.method, fitted.calibrated) == (1.0, None, "nearest-mean", False)
     assert heard.said == ["Head: nearest class mean, since the classes are too small or too many for cross-validation"]
 
 

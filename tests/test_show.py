@@ -47,6 +47,19 @@ def test_another_part_is_marked_as_such(headline: str, title: str, capsys: pytes
     assert "  accuracy                       50.0%  [–, –]\n" in out
 
 
+@pytest.mark.parametrize("calibrated", [True, False, None])
+def test_beside_a_calibration_error_stands_whether_there_was_a_calibration(
+    calibrated: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_figures({"headline": "test", "test": {"n": 9, "ece": figure(0.2)}, "calibrated": calibrated})
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "  the probabilities are not calibrated: no images were kept back for that (--val)"
+        if calibrated is False
+        else "  calibration error              20.0%  [–, –]"
+    )
+
+
 def test_of_many_classes_the_weakest_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     per_class = {f"c{i}": row(10, i / 25, 0.5) for i in range(25, 0, -1)}
     show_figures({"headline": "test", "test": {"n": 250}, "per_class": per_class})

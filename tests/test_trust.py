@@ -52,6 +52,16 @@ def test_the_table_holds_what_is_drawn() -> None:
     assert list(table.rows) == [["95.0\u00a0%", "80.0\u00a0%", "71.1 to 86.7\u00a0%", "100"]]
 
 
+def test_probabilities_that_were_never_calibrated_are_said_to_be_so() -> None:
+    run = record(0.84, 0.8)
+    run.metrics["calibrated"] = False
+    section = reliability_section(run, Words("en"))
+    assert section is not None
+    assert section.lead[1] == (
+        "The probabilities are as the network gave them, not calibrated: no images were kept back that it had not learnt from."
+    )
+
+
 def test_groups_and_unknown_intervals_are_said(tmp_path: Path) -> None:
     write_rows(tmp_path / "split.csv", ["path", "label", "split", "group"], [["0", "cat", "test", "one"]])
     run = replace(record(0.84, 0.8), run=tmp_path)

@@ -218,3 +218,18 @@ def test_what_is_advised_to_be_trained_is_a_step_unless_the_run_did_it(strategy:
     found = [step.command for step in find_steps(run, EN) if step.text.startswith("Train ")]
     assert found == ([] if command is None else [command])
     assert [step.text for step in find_steps(record(), EN)] == [step.text for step in find_steps(record(advice=None), EN)]
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "ece", "text"),
+    [
+        (False, 0.03, "They are not calibrated: no images were kept back for that. Train with --val 0.15 to have them calibrated."),
+        (True, 0.2, "They are 20 points away from what really happens, on average."),
+        (True, 0.03, None),
+    ],
+)
+def test_probabilities_that_cannot_be_believed_are_a_problem(calibrated: bool, ece: float, text: str | None) -> None:
+    run = record(calibrated=calibrated)
+    run.metrics["test"]["ece"] = interval(ece)
+    found = {problem.title: problem.text for problem in find_problems(run, EN)}
+    assert found.get("Its stated probabilities cannot be taken at their word") == text

@@ -242,7 +242,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             save_bundle(folder, bundle_parts(fitted, classes, settings, part))
             self._keep(folder, temporary=True)
         self.classes_ = found
-        self.metrics_ = {"headline": "cross_validation", "cross_validation": fitted.folds, "temperature": fitted.temperature}
+        self.metrics_ = {"headline": "cross_validation", "cross_validation": fitted.folds}
+        self.metrics_ |= {"temperature": fitted.temperature, "calibrated": fitted.calibrated}
         return self
 
     def _settings(self, data: str, **others: Any) -> Settings:

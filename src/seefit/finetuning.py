@@ -88,7 +88,8 @@ def finetune_probe(
         fitted: The probe.
         classes: Names, in the order of the outputs.
         train: What is trained on.
-        val: Tells the best epoch and gives the temperature; without one the last epoch counts and the temperature stays 1.
+        val: Tells the best epoch and gives the temperature; without one the last epoch counts and the temperature stays 1: the
+            out-of-fold scores of the probe say nothing of the network that was trained since, which has seen every image.
         checkpoints: Where the state after each epoch is kept; training goes on from what is there.
         console: Where to say what happens.
 

@@ -35,6 +35,7 @@ _FITS: dict[Fit, str] = {"crop": "cropped to a square", "pad": "padded to a squa
 ENGINE_CHECK_IMAGES = (200, 800)  # a first look; and, where that fails, a second that chance cannot fail as easily
 ENGINE_MAX_DIFFERENCE = 0.03  # mean difference of a probability from the reference
 ENGINE_MIN_AGREEMENT = 0.98  # share of images with the same label as the reference
+UNCALIBRATED = "The probabilities are not calibrated: no images were kept back that could tell how sure the model may be (--val)."
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Fitted:
     val: dict[str, Any] | None
     folds: dict[str, Any] | None
     weights: Path | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the temperature was fitted on images that the model had not seen; else it is 1."""
+        return self.val is not None or self.folds is not None
 
 
 def check_model(settings: Settings) -> None:
@@ -194,6 +200,7 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "std": list(backbone.std),
         "method": settings.way,
         "head": head.method,
+        "calibrated": fitted.calibrated,
         "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
         "versions": versions(),
     }

@@ -32,7 +32,7 @@ from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
 from seefit.extending import extension, inherit, prepare, told
 from seefit.files import clear_leftovers, to_json, write_text
-from seefit.fitting import Fitted, Part, bundle_parts, check_model, fit_probe, open_extractor, versions
+from seefit.fitting import UNCALIBRATED, Fitted, Part, bundle_parts, check_model, fit_probe, open_extractor, versions
 from seefit.gathering import Gathered, gather
 from seefit.report.card import write_card
 from seefit.report.report import build_report
@@ -149,6 +149,8 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
                 settings, probe, dataset.classes, train_part, val_part, checkpoints=run / "checkpoints", console=console
             )
         epochs = [asdict(epoch) for epoch in history]
+    if not fitted.calibrated:
+        console.warn(UNCALIBRATED)
 
     write_text(run / "config.yaml", to_yaml(asked, _resolved(gathered, fitted, folder)))
     _write_history(run, fitted.head, epochs)
@@ -320,12 +322,14 @@ def _metrics(part: str, metrics: Metrics | None, val: dict[str, Any] | None, fol
 def _circumstances(gathered: Gathered, fitted: Fitted, clean: Metrics | None, extended: dict[str, Any] | None) -> dict[str, Any]:
     """Return what ``metrics.json`` says of how the figures came about."""
     seen, leaks = gathered.seen, _leaks(gathered.seen, clean)
+    uncalibrated = [] if fitted.calibrated else [UNCALIBRATED]
     return {
         "temperature": fitted.temperature,
+        "calibrated": fitted.calibrated,
         "leaks": leaks,
         "without_leaks": None if clean is None else _figures(clean)[0],
         "extension": extended,
-        "notes": [*leaks, *(told(extended) if extended else []), *gathered.split.notes, *seen.warnings],
+        "notes": [*leaks, *(told(extended) if extended else []), *uncalibrated, *gathered.split.notes, *seen.warnings],
         "engine_difference": fitted.engine_difference,
         "skipped": len(seen.skips),
         "versions": versions(),

@@ -33,6 +33,8 @@ def show_figures(metrics: dict[str, Any]) -> None:
     for key, name in _NAMES.items():
         if figures.get(key):
             print(f"  {name:<28} {_figure(figures[key], '+.1%' if key in _SIGNED else '.1%' if key in _SHARES else '.3f')}")
+    if metrics.get("calibrated") is False and figures.get("ece"):
+        print("  the probabilities are not calibrated: no images were kept back for that (--val)")
     _show_classes(metrics.get("per_class") or {})
     _show_extension(metrics.get("extension") or {})
 

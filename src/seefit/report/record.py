@@ -102,6 +102,11 @@ class Record:
         return str(self.metrics["headline"])
 
     @property
+    def calibrated(self) -> bool:
+        """Whether its probabilities were calibrated; runs that do not say so were."""
+        return self.metrics.get("calibrated") is not False
+
+    @property
     def headline(self) -> dict[str, Any]:
         """Its metrics; empty when nothing was judged."""
         return dict(self.metrics.get(self.part) or {})

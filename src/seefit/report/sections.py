@@ -153,7 +153,7 @@ def method_section(record: Record, words: Words) -> Section:
     made = [
         [words("made.backbone"), shown(str(record.bundle.get("backbone", "–")))],
         [words("made.image_size"), f"{record.bundle.get('image_size', '–')} px, {record.bundle.get('fit', '–')}"],
-        [words("made.temperature"), _plain(metrics.get("temperature"))],
+        [words("made.temperature"), _plain(metrics.get("temperature")) if record.calibrated else words("made.uncalibrated")],
         [words("made.engine"), shown(str(metrics.get("engine") or "–"))],
         [words("made.rate"), _whole(metrics.get("images_per_second"))],
         [words("made.memory"), f"{_whole(metrics.get('peak_memory_mb'))} MB"],

@@ -52,6 +52,8 @@ def reliability_section(record: Record, words: Words) -> Section | None:
     )
     ece = record.figure(record.part, "ece")
     lead = [words("reliability.lead"), *([words("reliability.groups")] if record.groups else [])]
+    if not record.calibrated:
+        lead.append(words("reliability.uncalibrated"))
     if ece:
         interval = words.interval("ece", ece)
         told = interval if ece.low is None else words("format.interval_named", interval=interval)

@@ -283,10 +283,12 @@ def _uneven(record: Record, words: Words) -> list[Problem]:
 
 
 def _calibration(record: Record, words: Words) -> list[Problem]:
-    ece = record.figure(record.part, "ece")
-    if ece is None or not ece.above(BADLY_CALIBRATED):
-        return []
-    return [Problem("note", words("problem.calibration"), words("problem.calibration.text", points=f"{100 * ece.value:.0f}"))]
+    ece, text = record.figure(record.part, "ece"), []
+    if not record.calibrated:
+        text.append(words("problem.uncalibrated"))
+    if ece is not None and ece.above(BADLY_CALIBRATED):
+        text.append(words("problem.calibration.text", points=f"{100 * ece.value:.0f}"))
+    return [Problem("note", words("problem.calibration"), " ".join(text))] if text else []
 
 
 def _skips(record: Record, words: Words) -> list[Problem]:
