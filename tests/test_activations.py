@@ -51,7 +51,7 @@ def opened(backbone: Backbone, samples: list[Sample], boundary: str | None = "bl
 
 def test_what_is_kept_is_what_the_lower_part_gives(backbone: Backbone, samples: list[Sample]) -> None:
     rows = [(i, view) for i in range(5) for view in (0, 1, 3)]
-    session = open_session(features_model(backbone, BELOW, whole="blocks.0"), intra_threads=1)
+    session = open_session(features_model(backbone, ("blocks.0/flat", *BELOW)), intra_threads=1)
     with opened(backbone, samples) as activations:
         assert activations.fill(rows) == 15
         assert activations.fill(rows) == 0

@@ -169,14 +169,16 @@ def test_own_weights_of_a_published_network(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_probe_has_the_stages_that_it_looks_at() -> None:
-    network = build_probed("resnet18", 64, ["layer2", "layer4", "pooled"], 5)
+    network = build_probed("resnet18", 64, ["layer2", "layer4", "pooled"], lambda width: torch.nn.Linear(width, 5))
     parameters = dict(network.named_parameters())
     assert tuple(parameters["probe.weight"].shape) == (5, 2 * 128 + 2 * 512 + 512)
     assert not any(name.startswith("fc.") for name in parameters)
     with torch.device("meta"):
         assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
-    foreign = build_probed("torchvision/alexnet", 224, ["avgpool", "pooled"], 2)
+    foreign = build_probed("torchvision/alexnet", 224, ["avgpool", "pooled"], lambda width: torch.nn.Linear(width, 2))
     assert tuple(dict(foreign.named_parameters())["probe.weight"].shape) == (2, 2 * 256 + 4096)
+    flat = build_probed("resnet18", 64, ["layer4/flat"], lambda width: torch.nn.Linear(width, 2))
+    assert tuple(dict(flat.named_parameters())["probe.weight"].shape) == (2, 512 * 2 * 2)
 
 
 def put_weights(name: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from seefit.bundle.graph import features_model
 from seefit.bundle.runtime import open_session
 from seefit.errors import UsageError
 from seefit.models.backbone import Backbone, Stage, convert_state, create
-from seefit.models.cut import PIXELS, boundaries, freeze_norms, trained_stages, upper_part, whole_state
+from seefit.models.cut import PIXELS, boundaries, freeze_norms, trained_layers, trained_stages, upper_part, whole_state
 
 SIDE = 96
 NETWORKS = {
@@ -128,6 +128,29 @@ def test_a_transformer_with_a_class_token_cannot_be_cut(tmp_path: Path) -> None:
         "The network cannot be cut: test_vit at blocks.0. Expected a network whose upper layers see nothing"
     )
     assert caught.value.hint == "Use --freeze none, which trains the whole network and streams the images."
+
+
+@pytest.mark.parametrize("whole", NETWORKS, indirect=True)
+def test_a_flattened_map_is_the_map(whole: Backbone) -> None:
+    last, pixels = boundaries(whole)[-1], torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        plain, flat = (upper_part(whole, PIXELS, [last + ending]).eval()(pixels)[0] for ending in ("", "/flat"))
+    torch.testing.assert_close(flat, plain.reshape(2, -1), rtol=0, atol=0)
+
+
+def test_the_trained_layers_are_told_in_few_words() -> None:
+    whole = described("test_efficientnet")
+    assert trained_layers(whole, None) == ()
+    everything = upper_part(whole, PIXELS, ["pooled"])
+    assert trained_layers(whole, everything) == ("conv_stem", "bn1", "blocks", "conv_head", "bn2")
+    assert trained_layers(whole, upper_part(whole, "blocks.2", ["pooled"])) == ("blocks.3", "blocks.4", "conv_head", "bn2")
+    for name, parameter in everything.named_parameters():
+        parameter.requires_grad_(("blocks.4" in name and not name.endswith(".bias")) or "conv_head" in name)
+    told = trained_layers(whole, everything)
+    assert "conv_head" in told and not {"blocks", "blocks.4"} & set(told)
+    places = tuple(f"{name}." for name in told)
+    for name, parameter in everything.named_parameters():
+        assert f"{name.removeprefix('model.')}.".startswith(places) is parameter.requires_grad, name
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from seefit.data.dataset import Dataset, Sample, Skip
 from seefit.data.split import read_split
 from seefit.errors import DataError, RunError, UsageError
 from seefit.evaluation import evaluate
-from seefit.extending import extension, inherit, join, told
+from seefit.extending import _choice, extension, inherit, join, told
 from seefit.settings import make_settings
 from seefit.training import engine
 from test_pipeline import Sealed
@@ -303,6 +303,7 @@ def test_a_run_hands_its_settings_on_and_its_model_as_it_turned_out(home: Path) 
     assert inherit(make_settings({"data": "more", "extend": home / "run", **same})).backbone == "lite0"
     plain = make_settings({"data": "more"})
     assert inherit(plain) is plain
+    assert [_choice(parts) for parts in (["pooled"], ["blocks.1/flat"], ["blocks.1", "pooled"])] == ["pooled", "flatten", "stages"]
 
 
 @pytest.mark.parametrize(

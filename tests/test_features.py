@@ -40,6 +40,8 @@ PLAIN = backbone_of(Stage("pooled", 512, 0))
         (VIT, "stages", ("blocks.8", "blocks.9", "blocks.10", "blocks.11")),
         (VIT, "pooled", ("pooled",)),
         (PLAIN, "auto", ("pooled",)),
+        (CNN, "flatten", ("final/flat",)),
+        (VIT, "flatten", ("blocks.11/flat",)),
     ],
 )
 def test_parts_are_the_last_maps_of_a_cnn_and_the_token_of_a_transformer(
@@ -47,6 +49,13 @@ def test_parts_are_the_last_maps_of_a_cnn_and_the_token_of_a_transformer(
 ) -> None:
     assert choice in CHOICES
     assert choose_parts(backbone, choice) == expected
+
+
+def test_a_network_without_maps_has_nothing_to_flatten() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_parts(PLAIN, "flatten")
+    assert caught.value.message == "Nothing to flatten: some. Expected a network that gives maps, got none."
+    assert caught.value.hint == "Use --features pooled."
 
 
 def contents(samples: list[Sample]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
+from command import seefit
 from conftest import PhotoFolder
+from seefit import finetuning
 from seefit.bundle.bundle import load
+from seefit.bundle.golden import golden_images
+from seefit.data.image import decode
 from seefit.errors import UsageError
 from seefit.finetuning import Cut, choose_cut
 from seefit.fitting import UNCALIBRATED
@@ -21,6 +26,7 @@ from seefit.models.backbone import Backbone, Stage, create
 from seefit.models.cut import PIXELS
 from seefit.pipeline import resume, train
 from seefit.settings import make_settings
+from seefit.training.network import TrainedNetwork
 from test_cache import Listener
 
 STAGES = (
@@ -54,6 +60,11 @@ def test_the_boundary_is_chosen_by_name_number_or_size(freeze: str, cut: Cut) ->
 
 def test_the_networks_own_pooling_lies_above_every_boundary() -> None:
     assert choose_cut(NETWORK, ("pooled",), "auto") == Cut("high", (), ("pooled",))
+
+
+def test_a_flattened_map_lies_where_its_map_does() -> None:
+    assert choose_cut(NETWORK, ("final/flat",), "auto") == Cut("high", (), ("final/flat",))
+    assert choose_cut(NETWORK, ("final/flat",), "all") == Cut(None, ("final/flat",), ())
 
 
 def test_a_network_whose_maps_never_shrink_is_trained_whole() -> None:
@@ -114,6 +125,38 @@ def test_what_is_trained_is_what_is_shipped(little: str, photo_folder: PhotoFold
         changed = [name for name, tensor in load_file(weights).items() if not np.array_equal(tensor, original[name])]
         assert changed and set(changed) <= set(before)
         assert ("conv_stem.weight" in changed) is (freeze == "none")
+        layers = tuple(f"{name}." for name in bundle.manifest["trained"])
+        trainable = {name for name, _ in create(little).named_parameters() if f"{name}.".startswith(layers)}
+        assert set(changed) <= trainable
+        summary = seefit("summary", run.path, "--json").json
+        counted = sum(parameter.numel() for name, parameter in create(little).named_parameters() if name in trainable)
+        assert summary["trainable"] == counted + summary["layers"][-1]["parameters"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", ["pooled", "flatten"])
+def test_a_hidden_layer_above_trained_layers_is_one_graph(
+    little: str, photo_folder: PhotoFolder, tmp_path: Path, features: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(
+        {"data": str(photo_folder(20)), "backbone": little, "image_size": 96, "method": "finetune", "freeze": "none", "epochs": 1}
+        | {"head": "hidden", "hidden": 32, "features": features, "batch": 8, "precision": "fp32", "device": "cpu"}
+    )
+    kept, made = [], finetuning._network
+
+    def seen(*arguments: Any) -> TrainedNetwork:
+        kept.append(made(*arguments))
+        return kept[0]
+
+    monkeypatch.setattr(finetuning, "_network", seen)
+    run = train(settings, out=tmp_path / "run")
+    bundle = load(run.path)
+    odd = [decode(data) for data in golden_images().values()]
+    pixels = np.stack([bundle.reference.pixels(image) for image in odd])
+    with torch.no_grad():
+        expected = (kept[0].eval()(torch.from_numpy(pixels)) / bundle.manifest["temperature"]).softmax(1).numpy()
+    np.testing.assert_allclose(bundle.reference.run(pixels, ["probabilities"])[0], expected, rtol=0, atol=1e-4)
+    assert bundle.manifest["hidden"] == 32
 
 
 @pytest.mark.slow

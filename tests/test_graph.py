@@ -23,6 +23,7 @@ from seefit.bundle.graph import (
     features_model,
     features_part,
     graph_hash,
+    hidden_model,
     merge,
     network_model,
     opset_of,
@@ -211,6 +212,27 @@ def test_features_are_the_means_and_maxima_of_maps_and_pooled_itself(tiny_backbo
     expected = np.concatenate([high.mean((2, 3)), high.max((2, 3)), pooled, low.mean((2, 3)), low.max((2, 3))], 1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert found.shape[1] == feature_size(tiny_backbone, parts) == 2 * 8 + 8 + 2 * 4
+
+
+def test_a_flattened_map_gives_every_place_of_every_channel(tiny_backbone: Backbone, batch: NDArray[np.float32]) -> None:
+    high, pooled = run(tiny_backbone.onnx.read_bytes(), batch, ["blocks.1", "pooled"])
+    parts = ("pooled", "blocks.1/flat")
+    (found,) = run(features_model(tiny_backbone, parts), batch, ["features"])
+    np.testing.assert_array_equal(found, np.concatenate([pooled, high.reshape(5, -1)], 1))
+    assert found.shape[1] == feature_size(tiny_backbone, parts) == 8 + 8 * 4 * 4
+
+
+def test_a_hidden_layer_gives_the_features_that_the_head_sees(tiny_backbone: Backbone, batch: NDArray[np.float32]) -> None:
+    plain = features_model(tiny_backbone, ["blocks.1", "pooled"])
+    rng = np.random.default_rng(4)
+    weight, bias = rng.normal(size=(6, 24)).astype(np.float32), rng.normal(size=6).astype(np.float32)
+    model = network_model(hidden_model(plain, weight, bias), np.eye(6, dtype=np.float32), np.zeros(6, np.float32), 1.0)
+    (before,) = run(plain, batch, ["features"])
+    features, logits = run(model, batch, ["features", "logits"])
+    np.testing.assert_allclose(features, np.maximum(before @ weight.T + bias, 0), rtol=0, atol=1e-5)
+    assert (features == 0).any() and (features > 0).any()
+    np.testing.assert_array_equal(logits, features)
+    assert graph_hash(features_part(model)) == graph_hash(hidden_model(plain, weight, bias)) != graph_hash(plain)
 
 
 def test_only_what_the_features_need_is_kept(tiny_backbone: Backbone) -> None:

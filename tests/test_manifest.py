@@ -177,6 +177,10 @@ def test_paths_that_leave_the_bundle(name: str, bundle: Path) -> None:
         ({"features": "pooled"}, "Expected features as a model has it, got 'pooled'."),
         ({"backbone": 1}, "Expected backbone as a model has it, got 1."),
         ({"fit": None}, "Expected fit as a model has it, got None."),
+        ({"hidden": -1}, "Expected hidden as a model has it, got -1."),
+        ({"hidden": 1.5}, "Expected hidden as a model has it, got 1.5."),
+        ({"head": "hidden"}, "Expected hidden as a model has it, got None."),
+        ({"trained": "blocks"}, "Expected trained as a model has it, got 'blocks'."),
     ],
 )
 def test_what_later_code_relies_on(changes: dict[str, Any], message: str, bundle: Path) -> None:
@@ -210,7 +214,21 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5
 )
-KEYS = ("format", "classes", "files", "golden", "temperature", "features", "image_size", "fit", "backbone", "seefit_version")
+KEYS = (
+    "format",
+    "classes",
+    "files",
+    "golden",
+    "temperature",
+    "features",
+    "image_size",
+    "fit",
+    "backbone",
+    "seefit_version",
+    "head",
+    "hidden",
+    "trained",
+)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

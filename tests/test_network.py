@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from seefit.training.heads import LinearHead
 from seefit.training.network import TrainedNetwork, rewinder
 from seefit.training.solver import Standardised
 
@@ -34,9 +35,15 @@ def probe(columns: int) -> tuple[Standardised, Any, Any]:
     return Standardised.of(features), weight, bias
 
 
+def begun(upper: nn.Module | None, scale: Standardised, weight: Any, bias: Any) -> TrainedNetwork:
+    network = TrainedNetwork(upper, scale, LinearHead(len(scale.mean), len(bias), 0.5))
+    network.begin(weight, bias, seed=0)
+    return network.eval()
+
+
 def test_before_training_it_answers_as_the_probe_does() -> None:
     scale, weight, bias = probe(4 + 5 * 2 + 5)
-    network = TrainedNetwork(Upper(), scale, weight, bias, dropout=0.5).eval()
+    network = begun(Upper(), scale, weight, bias)
     maps, below = torch.randn(6, 3, 4, 4), torch.randn(6, 4)
     with torch.no_grad():
         top, vector = network.upper(maps)  # type: ignore[misc]
@@ -46,28 +53,28 @@ def test_before_training_it_answers_as_the_probe_does() -> None:
 
 def test_the_head_goes_back_to_raw_features() -> None:
     scale, weight, bias = probe(4)
-    network = TrainedNetwork(None, scale, weight, bias)
-    raw, raw_bias = network.raw_head()
-    np.testing.assert_allclose(raw, weight, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(raw_bias, bias, rtol=0, atol=1e-3)
+    network = begun(None, scale, weight, bias)
+    head = network.learned_head()
+    np.testing.assert_allclose(head.weight, weight, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(head.bias, bias, rtol=0, atol=1e-3)
     with torch.no_grad():
-        network.head.weight.add_(0.3)
-        network.head.bias.sub_(0.2)
+        for parameter in network.head.parameters():
+            parameter.add_(0.3)
     below = torch.randn(7, 4)
-    raw, raw_bias = network.raw_head()
     expected = network(torch.zeros(7, 0, 0, 0), below).detach().numpy()
-    np.testing.assert_allclose(below.numpy() @ raw.T + raw_bias, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(network.learned_head().logits(below.numpy()), expected, rtol=0, atol=1e-4)
 
 
 def test_a_step_moves_a_logit_by_as_much_for_any_width() -> None:
     moved = []
     for columns in (8, 800):
         scale, weight, bias = probe(columns)
-        network = TrainedNetwork(None, scale, weight, bias)
+        network = begun(None, scale, weight, bias)
         below = torch.from_numpy(scale.mean + RNG.normal(size=(64, columns)).astype(np.float32) / np.maximum(scale.factor, 1e-6))
         before = network(torch.zeros(64, 0, 0, 0), below)
         with torch.no_grad():
-            network.head.weight.add_(torch.from_numpy(RNG.choice([-1e-2, 1e-2], size=network.head.weight.shape).astype(np.float32)))
+            step = RNG.choice([-1e-2, 1e-2], size=weight.shape).astype(np.float32)
+            next(network.head.parameters()).add_(torch.from_numpy(step))
         moved.append(float((network(torch.zeros(64, 0, 0, 0), below) - before).detach().abs().mean()))
     assert 0.5 < moved[0] / moved[1] < 2
 

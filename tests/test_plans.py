@@ -18,6 +18,7 @@ from seefit.plans import RATES, Choice, choose_precision, make_plan, promise
 from seefit.settings import Settings, make_settings
 from seefit.training.augment import parse_augmentation
 from seefit.training.finetune import Batch, Plan
+from seefit.training.heads import LinearHead, LogitHead
 from seefit.training.mixing import Mixing
 from seefit.training.network import TrainedNetwork
 from seefit.training.solver import Standardised
@@ -41,7 +42,7 @@ def settings(**given: Any) -> Settings:
 @pytest.fixture
 def network() -> TrainedNetwork:
     scale = Standardised(np.zeros(8, np.float32), np.ones(8, np.float32))
-    return TrainedNetwork(Upper(), scale, np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
+    return TrainedNetwork(Upper(), scale, LinearHead(8, 3, 0))
 
 
 def plan(network: TrainedNetwork, augment: str = "none", *, validated: bool = True, **given: Any) -> Plan:
@@ -83,9 +84,9 @@ def test_layers_are_freed_from_the_head_down(network: TrainedNetwork) -> None:
         begin(network, epoch)
         return {name.rsplit(".", 1)[0] for name, parameter in network.named_parameters() if parameter.requires_grad}
 
-    assert free(0) == free(1) == {"head"}
-    assert free(2) == {"head", "upper.blocks.1"}
-    assert free(4) == {"head", "upper.blocks.1", "upper.blocks.0.0", "upper.blocks.0.1"}
+    assert free(0) == free(1) == {"head.linear"}
+    assert free(2) == {"head.linear", "upper.blocks.1"}
+    assert free(4) == {"head.linear", "upper.blocks.1", "upper.blocks.0.0", "upper.blocks.0.1"}
 
 
 def test_norms_are_frozen_or_trained(network: TrainedNetwork) -> None:
@@ -94,6 +95,17 @@ def test_norms_are_frozen_or_trained(network: TrainedNetwork) -> None:
         plan(network, norms=norms).begin_epoch(network, 0)
         assert network.training
         assert norm.training is training
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "binary-cross-entropy"])
+def test_one_logit_learns_by_its_binary_cross_entropy(loss: str) -> None:
+    scale = Standardised(np.zeros(8, np.float32), np.ones(8, np.float32))
+    head = LogitHead(8, 0.2)
+    made = plan(TrainedNetwork(None, scale, head), head="logit", loss=loss)
+    features, positive = torch.randn(5, 8), torch.tensor([0.0, 1, 1, 0, 0.3])
+    found = made.loss(head.eval()(features), torch.stack([1 - positive, positive], 1))
+    expected = nn.functional.binary_cross_entropy_with_logits(head.logit(features)[:, 0], positive, reduction="none")
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("given", [{"schedule": "tides"}, {"loss": "grief"}, {"lr": "fast"}, {"schedule_options": "drop=0.1"}])

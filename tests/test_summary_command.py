@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from command import seefit
+from forged import reseal
 
 OWN = """
 from torch import nn
@@ -88,6 +90,19 @@ def test_a_run_has_a_frozen_backbone_and_its_head(trained: Path) -> None:
     assert answer.json["input"] == [3, 32, 32]
     assert sum(layer["parameters"] for layer in answer.json["layers"]) == answer.json["parameters"]
     assert "Expected none for a run, got 64." in seefit("summary", trained, "--image-size", 64).err
+
+
+def test_a_fine_tuned_run_was_frozen_below_its_boundary(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    changes = {"backbone": "tf_efficientnet_lite0", "image_size": 64, "features": ["pooled"], "method": "finetune"}
+    reseal(bundle, **changes, trained=["blocks.6", "conv_head", "bn2"], head="logit", hidden=0)
+    found = seefit("summary", bundle, "--json").json
+    trained = sum(row["parameters"] for row in found["layers"] if row["name"].startswith(("blocks.6.", "conv_head", "bn2", "probe")))
+    assert found["trainable"] == trained > 1280 * 320 + 2 * 1280
+    assert found["layers"][-1] == {"name": "probe.logit", "type": "Linear", "output": [1], "parameters": 1280 + 1}
+    assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
+    reseal(bundle, **changes, trained=None)  # an earlier version did not say it
+    assert seefit("summary", bundle, "--json").json["trainable"] == found["parameters"]
 
 
 @pytest.mark.parametrize(

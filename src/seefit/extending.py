@@ -22,6 +22,7 @@ from seefit.errors import DataError, RunError, SeefitError, UsageError, raise_al
 from seefit.evaluation.before_after import compare_predictions
 from seefit.evaluation.evaluate import group_numbers
 from seefit.fitting import Part
+from seefit.models.architecture import FLAT
 from seefit.models.zoo import resolve
 from seefit.runs import CONFIG, read_config, read_metrics
 from seefit.settings import Settings, make_settings, read_settings
@@ -90,7 +91,7 @@ def inherit(settings: Settings) -> Settings:
         "backbone": theirs.backbone,
         "image_size": theirs.image_size,
         "fit": resolved["fit"],
-        "features": "pooled" if resolved["features"] == ["pooled"] else "stages",
+        "features": _choice(resolved["features"]),
     }
     by_hand = {name: getattr(settings, name) for name in settings.model_fields_set}
     came_out = {**model, "image_size": resolved["image_size"]}
@@ -98,6 +99,13 @@ def inherit(settings: Settings) -> Settings:
     raise_all([_another_model(run, name, came_out[name], by_hand[name]) for name in others])
     kept = theirs.model_dump(exclude=ABOUT_DATA)
     return make_settings({**kept, **_shares(read_split(run / "split.csv")), **by_hand, **model})
+
+
+def _choice(parts: Sequence[str]) -> str:
+    """Return the setting that gives these parts of a network."""
+    if list(parts) == ["pooled"]:
+        return "pooled"
+    return "flatten" if parts[0].endswith(FLAT) else "stages"
 
 
 def _fits(given: object, value: object) -> bool:

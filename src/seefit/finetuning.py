@@ -26,8 +26,9 @@ from seefit.errors import unknown_name
 from seefit.files import write_bytes
 from seefit.fitting import Fitted, Part, calibrate
 from seefit.memory import Memory
+from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone, convert_state
-from seefit.models.cut import PIXELS, boundaries, upper_part, whole_state
+from seefit.models.cut import PIXELS, boundaries, trained_layers, upper_part, whole_state
 from seefit.plans import EPOCHS, choose_precision, make_plan, promise
 from seefit.settings import Settings
 from seefit.training.activations import Activations, room, shape_of
@@ -35,7 +36,8 @@ from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentat
 from seefit.training.batches import KeptBatches, Order, PixelBatches
 from seefit.training.features import FeatureExtractor
 from seefit.training.finetune import Batch, Batches, finetune
-from seefit.training.head import Head, balanced_weights
+from seefit.training.head import balanced_weights
+from seefit.training.heads import new_head, told
 from seefit.training.history import Epoch
 from seefit.training.network import TrainedNetwork
 from seefit.training.optimisers import zero_gamma
@@ -107,6 +109,9 @@ def finetune_probe(
         )
         cut = replace(cut, streamed=True)
     network = _network(settings, fitted, train, cut)
+    trained = trained_layers(extractor.backbone, network.upper)
+    if sentence := told(network.head, classes):
+        console.say(sentence)
     with _batches(settings, extractor, cut, augmentation, classes, train, val, console) as (training, validation):
         memory = Memory("training", _EFFECTS[settings.norms], console)
         choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints, memory)
@@ -115,13 +120,13 @@ def finetune_probe(
         console.say(promise(settings, cut.trained, network, plan, choice, len(training)))
         history = finetune(network, plan, training, validation, checkpoints=checkpoints, every=settings.every, console=console)
     tuned = _tuned_extractor(extractor, network, settings)
-    weight, bias = network.raw_head()
-    head = Head(weight, bias, "finetuned", 0.0)
+    head = network.learned_head()
     temperature, figures = 1.0, None
     if val is not None and val.samples:
         temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
     weights = tuned.backbone.onnx.with_suffix(".safetensors") if tuned is not extractor else None
-    return replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, weights=weights), history
+    made = replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, weights=weights, trained=trained)
+    return made, history
 
 
 def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:
@@ -153,7 +158,7 @@ def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:
     if boundary == PIXELS:
         return Cut(PIXELS, (), parts, streamed=True)
     names = [stage.name for stage in backbone.stages]
-    below = tuple(part for part in parts if names.index(part) <= names.index(boundary))
+    below = tuple(part for part in parts if names.index(part.removesuffix(FLAT)) <= names.index(boundary))
     return Cut(boundary, below, tuple(part for part in parts if part not in below))
 
 
@@ -163,9 +168,10 @@ def _network(settings: Settings, fitted: Fitted, train: Part, cut: Cut) -> Train
     upper = _upper(extractor, cut)
     if upper is not None and settings.zero_gamma:
         zero_gamma(upper)
-    return TrainedNetwork(upper, scale, fitted.head.weight, fitted.head.bias, dropout=settings.dropout).to(
-        memory_format=torch.channels_last
-    )
+    head = new_head(settings.head, extractor.width, len(fitted.head.bias), units=settings.hidden, dropout=settings.dropout)
+    network = TrainedNetwork(upper, scale, head)
+    network.begin(fitted.head.weight, fitted.head.bias, seed=settings.seed)
+    return network.to(memory_format=torch.channels_last)
 
 
 def _upper(extractor: FeatureExtractor, cut: Cut) -> nn.Module | None:

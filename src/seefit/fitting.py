@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from seefit.bundle.box import choose_fit
 from seefit.bundle.bundle import Parts
-from seefit.bundle.graph import Fit
+from seefit.bundle.graph import Fit, hidden_model
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.environment import threads
+from seefit.errors import UsageError
 from seefit.evaluation.calibrate import fit_temperature, softmax
 from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
@@ -91,6 +93,7 @@ class Fitted:
         val: Figures of the validation part, by the reference; None without one.
         folds: Figures over the folds of the training part, by the engine; None where there are no folds.
         weights: The file of a trained network's weights; None when they are those of the backbone.
+        trained: The layers of the network that were trained, from `seefit.models.cut.trained_layers`.
     """
 
     extractor: FeatureExtractor
@@ -100,6 +103,7 @@ class Fitted:
     val: dict[str, Any] | None
     folds: dict[str, Any] | None
     weights: Path | None = None
+    trained: tuple[str, ...] = ()
 
     @property
     def calibrated(self) -> bool:
@@ -111,11 +115,27 @@ def check_model(settings: Settings) -> None:
     """Refuse, before any image is read, a model or a device that cannot be.
 
     Raises:
-        UsageError: An unknown backbone, or a size that it cannot take.
+        UsageError: An unknown backbone, a size that it cannot take, or a head that a probe cannot have.
         ResourceError: No weights, or no GPU where one was asked for.
     """
     check_device(settings.device)
     check_backbone(settings.backbone, settings.image_size)
+    if settings.way == "probe" and settings.head != "linear":
+        hint = "Add --method finetune --freeze all, which trains the head alone"
+        raise UsageError("A probe has a linear head", where="--head", expected="linear for a probe", got=settings.head, hint=hint)
+
+
+def check_head(settings: Settings, classes: Sequence[str]) -> None:
+    """Refuse one logit for more than two classes.
+
+    Raises:
+        UsageError: So many classes cannot have the head that was asked for.
+    """
+    if settings.head == "logit" and len(classes) != 2:
+        hint = "Use --head linear or --head hidden"
+        raise UsageError(
+            "One logit tells two classes apart", where="--head logit", expected="2 classes", got=f"{len(classes):,}", hint=hint
+        )
 
 
 def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Console = QUIET) -> FeatureExtractor:
@@ -201,11 +221,14 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "method": settings.way,
         "head": head.method,
         "calibrated": fitted.calibrated,
+        "hidden": 0 if head.hidden is None else len(head.hidden.bias),
+        "trained": list(fitted.trained),
         "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
         "versions": versions(),
     }
     files = {"backbone.safetensors": fitted.weights.read_bytes()} if fitted.weights is not None else {}
-    return Parts(extractor.preprocess, extractor.network, head.weight, head.bias, fitted.temperature, classes, about, files)
+    network = extractor.network if head.hidden is None else hidden_model(extractor.network, head.hidden.weight, head.hidden.bias)
+    return Parts(extractor.preprocess, network, head.weight, head.bias, fitted.temperature, classes, about, files)
 
 
 def versions() -> dict[str, str]:

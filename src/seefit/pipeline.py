@@ -32,7 +32,7 @@ from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
 from seefit.extending import extension, inherit, prepare, told
 from seefit.files import clear_leftovers, to_json, write_text
-from seefit.fitting import UNCALIBRATED, Fitted, Part, bundle_parts, check_model, fit_probe, open_extractor, versions
+from seefit.fitting import UNCALIBRATED, Fitted, Part, bundle_parts, check_head, check_model, fit_probe, open_extractor, versions
 from seefit.gathering import Gathered, gather
 from seefit.report.card import write_card
 from seefit.report.report import build_report
@@ -124,6 +124,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
     dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
+    check_head(settings, dataset.classes)
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
     _say_counts(counts, dataset.classes, split, console)

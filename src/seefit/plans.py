@@ -110,8 +110,8 @@ def make_plan(
     if settings.scale_lr:
         low, high = scale_rate(low, settings.batch), scale_rate(high, settings.batch)
     groups = depth_groups(stages, spread_rates(low, high, len(stages), settings.lr_spacing), settings.weight_decay)
-    loss = make_loss(settings.loss, label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma)
-    try_loss(loss, len(network.head.bias))
+    loss = make_loss(_loss_name(settings), label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma)
+    try_loss(loss, network.head.classes)
     mixing = Mixing(
         mixup=augmentation.mixup if settings.mixup is None else settings.mixup,
         cutmix=augmentation.cutmix if settings.cutmix is None else settings.cutmix,
@@ -135,6 +135,11 @@ def make_plan(
         keep_best=validated and settings.keep == "best",
         seed=settings.seed,
     )
+
+
+def _loss_name(settings: Settings) -> str:
+    """Return the loss; for one logit its binary cross-entropy without the ln 2 that the first class, whose logit is 0, would add."""
+    return "cross-entropy" if (settings.head, settings.loss) == ("logit", "binary-cross-entropy") else settings.loss
 
 
 def _begin_epoch(settings: Settings, stages: list[list[nn.Parameter]]) -> Callable[[nn.Module, int], None]:

@@ -26,7 +26,7 @@ class ProbeSettings(BaseModel):
     preset: Literal["fast", "balanced"] = "fast"
     method: Literal["probe", "finetune"] | None = None
     backbone: str = "lite0"
-    features: Literal["auto", "stages", "pooled"] = "auto"
+    features: Literal["auto", "stages", "pooled", "flatten"] = "auto"
     image_size: int | None = None
     fit: Literal["auto", "crop", "pad", "squash"] = "auto"
     class_weights: Literal["none", "balanced", "prior"] = "none"
@@ -57,6 +57,8 @@ class Settings(ProbeSettings):
     look at them.
     """
 
+    head: Literal["linear", "hidden", "logit"] = "linear"
+    hidden: int = Field(128, ge=1, le=8192)
     freeze: str = "auto"
     augment: str | dict[str, Any] = "light"
     views: int = Field(8, ge=1, le=1000)
@@ -78,7 +80,7 @@ class Settings(ProbeSettings):
     mixup: float | None = Field(None, ge=0)
     cutmix: float | None = Field(None, ge=0)
     noise: float | None = Field(None, ge=0)
-    dropout: float = Field(0, ge=0, lt=1)
+    dropout: float | None = Field(None, ge=0, lt=1)
     clip: float | None = Field(None, gt=0)
     average: float = Field(0, ge=0, lt=1)
     norms: Literal["frozen", "trained"] = "frozen"

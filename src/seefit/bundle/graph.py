@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -210,13 +211,12 @@ def _floats(values: Any) -> str:
     return ", ".join(repr(float(np.float32(v))) for v in values)
 
 
-def features_model(backbone: Backbone, parts: Sequence[str], whole: str | None = None) -> ModelProto:
+def features_model(backbone: Backbone, parts: Sequence[str]) -> ModelProto:
     """Build the ``network`` part up to the features.
 
     Args:
         backbone: The frozen network.
-        parts: Names of stages: maps give their mean and their maximum over places, ``pooled`` itself.
-        whole: A stage whose map comes first, flattened (what training above that stage needs of an image).
+        parts: Names of stages. A map gives its mean and maximum over places, with `FLAT` every place; ``pooled`` gives itself.
 
     Returns:
         A model from ``pixels`` (N, 3, S, S) to ``features`` (N, D) float32, D as `feature_size` says.
@@ -224,17 +224,16 @@ def features_model(backbone: Backbone, parts: Sequence[str], whole: str | None =
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    stages = [backbone.stage(part) for part in parts]
-    model = _prune(onnx.load(backbone.onnx), [*parts, *([whole] if whole else [])])
+    stages = [backbone.stage(part.removesuffix(FLAT)) for part in parts]
+    model = _prune(onnx.load(backbone.onnx), [stage.name for stage in stages])
     graph = model.graph
     graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "places"))
     pieces: list[str] = []
-    if whole:
-        pieces.append(f"{whole}/flat")
-        graph.node.append(helper.make_node("Flatten", [whole], pieces[:], name=pieces[0], axis=1))
-    for stage in stages:
-        if stage.side == 0:
-            pieces.append(stage.name)
+    for part, stage in zip(parts, stages, strict=True):
+        if part.endswith(FLAT):
+            graph.node.append(helper.make_node("Flatten", [stage.name], [part], name=part, axis=1))
+        if part.endswith(FLAT) or stage.side == 0:
+            pieces.append(part)
             continue
         for operator in ("ReduceMean", "ReduceMax"):
             piece = f"{stage.name}/{operator.removeprefix('Reduce').lower()}"
@@ -242,21 +241,45 @@ def features_model(backbone: Backbone, parts: Sequence[str], whole: str | None =
             pieces.append(piece)
     graph.node.append(helper.make_node("Concat", pieces, ["features"], name="features", axis=1))
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", feature_size(backbone, parts, whole)]))
+    graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", feature_size(backbone, parts)]))
     return model
 
 
-def feature_size(backbone: Backbone, parts: Sequence[str], whole: str | None = None) -> int:
-    """Return D, the number of features that the parts, and the map of a whole stage, give."""
-    pooled = sum(stage.channels * (1 if stage.side == 0 else 2) for stage in map(backbone.stage, parts))
-    return pooled + (backbone.stage(whole).channels * backbone.stage(whole).side ** 2 if whole else 0)
+def feature_size(backbone: Backbone, parts: Sequence[str]) -> int:
+    """Return D, the number of features that the parts give."""
+    return sum(map(backbone.width, parts))
+
+
+def hidden_model(features: ModelProto, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> ModelProto:
+    """Put a hidden layer with ReLU behind the features: what it gives are the features from then on.
+
+    Args:
+        features: What `features_model` returned.
+        weight: (U, D) float32.
+        bias: (U,) float32.
+
+    Returns:
+        A model from ``pixels`` (N, 3, S, S) to ``features`` (N, U) float32, at least 0.
+    """
+    from onnx import ModelProto, helper, numpy_helper
+
+    model = ModelProto()
+    model.CopyFrom(features)
+    graph = model.graph
+    next(node for node in graph.node if "features" in node.output).output[:] = ["hidden/input"]
+    for name, array in (("hidden/weight", weight), ("hidden/bias", bias)):
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
+    graph.node.append(helper.make_node("Gemm", ["hidden/input", "hidden/weight", "hidden/bias"], ["hidden/sum"], name="hidden", transB=1))
+    graph.node.append(helper.make_node("Relu", ["hidden/sum"], ["features"], name="hidden/relu"))
+    graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(bias)
+    return model
 
 
 def network_model(features: ModelProto, weight: NDArray[np.float32], bias: NDArray[np.float32], temperature: float) -> ModelProto:
     """Build the whole ``network`` part: features, linear head, temperature, softmax.
 
     Args:
-        features: What `features_model` returned.
+        features: What `features_model` or `hidden_model` returned.
         weight: (C, D) float32.
         bias: (C,) float32.
         temperature: Divides the logits before the softmax; above 0.

@@ -121,18 +121,20 @@ def _faults(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "golden images among its files", _shown(golden)
     for key, good in _usable(said).items():
         if not good:
-            yield f"{key} as a model has it", _shown(said[key])
+            yield f"{key} as a model has it", _shown(said.get(key))
     if said["hash"] != manifest_hash(manifest):
         yield "a manifest that matches its own hash", "another content"
 
 
 def _usable(said: dict[str, Any]) -> dict[str, bool]:
-    size, temperature = said["image_size"], said["temperature"]
+    size, temperature, hidden = said["image_size"], said["temperature"], said.get("hidden", 0)
     return {
         "backbone": isinstance(said["backbone"], str),
         "fit": isinstance(said["fit"], str),
         "image_size": type(size) is int and size > 0,
         "features": _texts(said["features"]),
+        "hidden": type(hidden) is int and hidden >= (said.get("head") == "hidden"),
+        "trained": _texts(said.get("trained", [])),
         "temperature": isinstance(temperature, (int, float)) and 0 < temperature < 1e9,
     }
 

@@ -94,9 +94,7 @@ def train(
     data: Annotated[
         str | None, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Take the settings from a config.yaml; options given by hand win.", show_default=False)
-    ] = None,
+    config: o.Config = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/<data>-<backbone>-<n>")] = None,
     preset: o.Preset = None,
     method: o.Method = None,
@@ -117,6 +115,8 @@ def train(
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
+    head: o.Head = None,
+    hidden: o.Hidden = None,
     freeze: o.Freeze = None,
     augment: o.Augment = None,
     views: o.Views = None,

@@ -26,6 +26,7 @@ def _common(*names: str, help: str, default: str | bool = False) -> Any:
 
 Data = Annotated[str, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+Config = Annotated[Path | None, typer.Option(help="Take the settings from a config.yaml; options given by hand win.", show_default=False)]
 
 Labels = Annotated[str | None, _image(help="folder, csv, or a regular expression whose first group is the class.", default="folder")]
 Root = Annotated[Path | None, _image(help="The folder that a CSV's paths are relative to.", default="the CSV's folder")]
@@ -45,7 +46,10 @@ Backbone = Annotated[
     _model("--backbone", "--model", help="lite0, any timm model, torchvision/NAME, or your own as file.py:function.", default="lite0"),
 ]
 Features = Annotated[
-    str | None, _model(help="stages (late maps, mean and maximum), pooled (the backbone's own output), or auto.", default="auto")
+    str | None,
+    _model(
+        help="stages (late maps, mean and maximum), pooled (the backbone's own output), flatten (its last map), or auto.", default="auto"
+    ),
 ]
 ImageSize = Annotated[
     int | None, _model("--image-size", "--imgsz", help="Side of the network's input in pixels.", default="the backbone's own")
@@ -59,6 +63,10 @@ Preset = Annotated[
 ]
 Method = Annotated[str | None, _model(help="probe or finetune.", default="the preset's")]
 
+Head = Annotated[
+    str | None, _training(help="linear; logit: one, for two classes; hidden: a dense layer with ReLU in front.", default="linear")
+]
+Hidden = Annotated[int | None, _training(help="Units of the hidden layer.", default="128")]
 Freeze = Annotated[
     str | None, _training(help="The highest frozen stage by name or number; all: only the head; none: train everything.", default="auto")
 ]
@@ -92,7 +100,10 @@ FocalGamma = Annotated[float | None, _training(help="Of the focal loss.", defaul
 Mixup = Annotated[float | None, _training(help="Strength of mixup.", default="the augmentation's")]
 Cutmix = Annotated[float | None, _training(help="Strength of cutmix.", default="the augmentation's")]
 Noise = Annotated[float | None, _training(help="Noise on activations.", default="the augmentation's")]
-Dropout = Annotated[float | None, _training(help="Share of the features that is left out in training.", default="0")]
+Dropout = Annotated[
+    float | None,
+    _training(help="Share of the features, or of the hidden units, left out in training.", default="0; 0.2 for logit, 0.5 for hidden"),
+]
 Clip = Annotated[float | None, _training(help="Largest norm of the gradient.", default="off")]
 Average = Annotated[float | None, _training(help="Decay of the moving average of the weights; 0 for none.", default="0")]
 Norms = Annotated[str | None, _training(help="Batch norms above the boundary: frozen or trained.", default="frozen")]

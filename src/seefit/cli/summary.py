@@ -14,7 +14,7 @@ from seefit.models.diagram import draw_network, shape_text, short
 from seefit.models.zoo import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
@@ -90,11 +90,25 @@ def _of_run(run: str, image_size: int | None, classes: int | None) -> tuple[nn.M
             raise UsageError("A run has its own", where=option, expected="none for a run", got=str(value), hint=hint)
     manifest = read_manifest(folder_of(Path(run)))
     side = int(manifest["image_size"])
-    network = build_probed(manifest["backbone"], side, manifest["features"], len(manifest["classes"]))
-    if manifest.get("method") == "probe":
+    network = build_probed(manifest["backbone"], side, manifest["features"], _head_of(manifest))
+    trained = manifest.get("trained", [] if manifest.get("method") == "probe" else None)
+    if trained is not None:  # a bundle that an earlier version fine-tuned does not say it
+        layers = tuple(f"{name}." for name in ["probe", *trained])
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(name.startswith("probe."))
+            parameter.requires_grad_(f"{name}.".startswith(layers))
     return network, side
+
+
+def _head_of(manifest: dict[str, Any]) -> Callable[[int], nn.Module]:
+    """Return what makes the head of a run as it was trained, from the number of features."""
+    from torch.nn import Linear
+
+    from seefit.training.heads import new_head
+
+    kind, classes = str(manifest.get("head")), len(manifest["classes"])
+    if kind in {"hidden", "logit"}:
+        return lambda width: new_head(kind, width, classes, units=manifest["hidden"])
+    return lambda width: Linear(width, classes)
 
 
 def _count(network: nn.Module, side: int, model: str) -> Summary:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+FLAT = "/flat"  # after the name of a stage: its map as it is, every place, instead of pooled
 OWN_SIZE = 224  # pixels; of a user's own network unless --image-size says otherwise
 
 
@@ -109,20 +110,20 @@ def build(name: str, *, classes: int | None = None, image_size: int | None = Non
     return _without_cost(name, step)
 
 
-def build_probed(name: str, image_size: int, stages: Sequence[str], classes: int) -> nn.Module:
-    """Build a network as a probe uses it: pooled maps of some stages, mean and maximum, and a linear head on them.
+def build_probed(name: str, image_size: int, parts: Sequence[str], make_head: Callable[[int], nn.Module]) -> nn.Module:
+    """Build a network as a run uses it: pooled maps of some stages, mean and maximum, and a head on them, called ``probe``.
 
     Args:
         name: As for `build`, and built as there.
         image_size: Side of the input in pixels.
-        stages: Names of stages, as in `seefit.models.backbone.Stage`.
-        classes: Number of classes.
+        parts: Names of stages, as in `seefit.bundle.graph.features_model`.
+        make_head: Called with the number of features.
 
     Raises:
         UsageError: As `build`.
     """
     check_name(name)
-    return _without_cost(name, lambda: _probed(name, image_size, stages, classes))
+    return _without_cost(name, lambda: _probed(name, image_size, parts, make_head))
 
 
 def create_foreign(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> nn.Module:
@@ -146,24 +147,39 @@ def create_foreign(name: str, weights: Weights | None = None, *, image_size: int
     return trace(network, _config(name, image_size), name=name)
 
 
-def _features(body: Any, pixels: torch.Tensor, stages: Sequence[str]) -> torch.Tensor:
-    """Return the pooled outputs (N, D) of the named stages, in their order."""
+def pooled(output: torch.Tensor, part: str) -> list[torch.Tensor]:
+    """Return what the head sees of a stage.
+
+    Args:
+        output: Of the stage: a map (N, C, H, W) or a vector (N, C).
+        part: Name of the stage, with `FLAT` when its map is to be flattened.
+
+    Returns:
+        Tensors (N, d): mean and maximum of a map over its places, or the map flattened; a vector as it is.
+    """
+    if part.endswith(FLAT):
+        return [output.flatten(1)]
+    return [output.mean((2, 3)), output.amax((2, 3))] if output.dim() == 4 else [output]
+
+
+def _features(body: Any, pixels: torch.Tensor, parts: Sequence[str]) -> torch.Tensor:
+    """Return the features (N, D) of the parts, in their order."""
     import torch
 
     last, maps = body.forward_intermediates(pixels, output_fmt="NCHW")
     named = dict(zip([info["module"] for info in body.feature_info], maps, strict=False))
     given = {"final": lambda: last, "pooled": lambda: body.forward_head(last, pre_logits=True)}
+    stages = [part.removesuffix(FLAT) for part in parts]
     outputs = [named[stage] if stage in named else given[stage]() for stage in stages]
-    pieces = [[output.mean((2, 3)), output.amax((2, 3))] if output.dim() == 4 else [output] for output in outputs]
-    return torch.cat([part for piece in pieces for part in piece], 1)
+    return torch.cat([piece for output, part in zip(outputs, parts, strict=True) for piece in pooled(output, part)], 1)
 
 
-def _probed(name: str, image_size: int, stages: Sequence[str], classes: int) -> nn.Module:
+def _probed(name: str, image_size: int, parts: Sequence[str], make_head: Callable[[int], nn.Module]) -> nn.Module:
     import torch
 
     body: Any = create_foreign(name, image_size=image_size) if is_foreign(name) else _timm(name, image_size, {"num_classes": 0})
     with torch.no_grad():
-        width = _features(body, torch.zeros(2, 3, image_size, image_size), stages).shape[1]
+        width = _features(body, torch.zeros(2, 3, image_size, image_size), parts).shape[1]
 
     class Probed(torch.nn.Module):
         def __init__(self) -> None:
@@ -172,10 +188,10 @@ def _probed(name: str, image_size: int, stages: Sequence[str], classes: int) -> 
                 self.add_module(part, module)
             for key, parameter in body.named_parameters(recurse=False):
                 self.register_parameter(key, parameter)
-            self.probe = torch.nn.Linear(width, classes)
+            self.probe = make_head(width)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.probe(_features(body, pixels, stages))
+            logits: torch.Tensor = self.probe(_features(body, pixels, parts))
             return logits
 
     return Probed().eval()

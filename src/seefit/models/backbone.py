@@ -24,7 +24,7 @@ from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
 from seefit.errors import UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
-from seefit.models.architecture import check_name, check_size, create_foreign, is_foreign, size_option
+from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, is_foreign, size_option
 from seefit.models.weights import Weights, available, check_available, find_weights, no_weights, read_weights
 from seefit.models.zoo import resolve
 
@@ -81,6 +81,13 @@ class Backbone:
             if stage.name == name:
                 return stage
         unknown_name(f"stage of {self.name}", name, [stage.name for stage in self.stages])
+
+    def width(self, part: str) -> int:
+        """Return how many features a stage gives: two for each channel of a map, or with `FLAT` one for each of its places."""
+        stage = self.stage(part.removesuffix(FLAT))
+        if part.endswith(FLAT):
+            return stage.channels * max(1, stage.side) ** 2
+        return stage.channels * (2 if stage.side else 1)
 
 
 def load_backbone(name: str, image_size: int | None = None, *, console: Console = QUIET) -> Backbone:

@@ -14,6 +14,7 @@ import torch
 from torch import fx, nn
 
 from seefit.errors import UsageError
+from seefit.models.architecture import FLAT, build
 from seefit.models.backbone import Backbone, tower, untraced
 from seefit.models.traced import Traced
 
@@ -48,7 +49,7 @@ def upper_part(backbone: Backbone, boundary: str, outputs: Sequence[str]) -> nn.
     Args:
         backbone: The network; its weights are read again from where they came.
         boundary: ``pixels`` for the whole network, or the name of a stage.
-        outputs: Names of stages above the boundary.
+        outputs: Names of stages above the boundary; with `FLAT` after its name a map is flattened.
 
     Returns:
         A module from the boundary's map (N, c, h, w) to a tuple with the map or vector of each output. Its parameters and
@@ -59,7 +60,7 @@ def upper_part(backbone: Backbone, boundary: str, outputs: Sequence[str]) -> nn.
     """
     whole: Any = tower(backbone)
     names = [stage.name for stage in backbone.stages]
-    wanted = [names.index(name) for name in outputs]
+    wanted = [(names.index(name.removesuffix(FLAT)), name.endswith(FLAT)) for name in outputs]
     try:
         graph = _Tracer(whole.model).trace(whole)
         found = _returned(graph)
@@ -70,7 +71,8 @@ def upper_part(backbone: Backbone, boundary: str, outputs: Sequence[str]) -> nn.
             backbone, boundary, f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no reason given'}"
         ) from error
     end = next(node for node in graph.nodes if node.op == "output")
-    end.args = (tuple(found[i] for i in wanted),)
+    with graph.inserting_before(end):
+        end.args = (tuple(graph.call_method("flatten", (found[i], 1)) if flat else found[i] for i, flat in wanted),)
     part = fx.GraphModule(whole, graph)
     graph.eliminate_dead_code()
     if sum(1 for node in graph.nodes if node.op == "placeholder" and node.users) != 1:
@@ -136,6 +138,30 @@ def whole_state(backbone: Backbone, part: nn.Module) -> dict[str, torch.Tensor]:
         raise ValueError(f"not in the whole network: {sorted(unknown)[:3]}")
     merged = {**state, **trained}
     return {name.removeprefix("model."): tensor.detach().contiguous() for name, tensor in merged.items()}
+
+
+def trained_layers(backbone: Backbone, part: nn.Module | None) -> tuple[str, ...]:
+    """Return the layers of a network that are trained.
+
+    Args:
+        backbone: The network.
+        part: Its upper part, from `upper_part`; None when nothing of it is trained.
+
+    Returns:
+        Names of modules or parameters, as few as tell which parameters are trained: those are all that lie in them.
+    """
+    if part is None:
+        return ()
+    names = [name for name, _ in build(backbone.name, image_size=backbone.image_size)[0].named_parameters()]
+    trained = [name.removeprefix("model.") for name, parameter in part.named_parameters() if parameter.requires_grad]
+    mixed = {place for name in set(names).difference(trained) for place in _places(name)}
+    return tuple(dict.fromkeys(next(place for place in _places(name) if place not in mixed) for name in trained))
+
+
+def _places(name: str) -> list[str]:
+    """Return what a parameter lies in, from the outermost module to itself."""
+    parts = name.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 def _uncut(backbone: Backbone, boundary: str, got: str) -> UsageError:

@@ -22,6 +22,7 @@ from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.image import MAX_PIXELS
 from seefit.environment import threads
+from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone
 from seefit.training.cache import Recipe, library_versions, open_store
 from seefit.training.engine import open_engine, read_image, run_engine
@@ -103,10 +104,11 @@ class Activations:
     ) -> None:
         self.samples, self.sha256, self._view, self._max_pixels, self._console = samples, sha256, view, max_pixels, console
         self.shape = shape_of(backbone, boundary, below)
-        lower: ModelProto = features_model(backbone, below, whole=boundary)
+        kept = (boundary + FLAT, *below) if boundary else tuple(below)
+        lower: ModelProto = features_model(backbone, kept)
         preprocess = preprocess_model(backbone.image_size, backbone.mean, backbone.std, fit, opset=opset_of(lower))
         self._reference = Reference(preprocess, lower)
-        self._engine = self._reference if exact else open_engine(backbone, below, lower, self._reference, device, whole=boundary)
+        self._engine = self._reference if exact else open_engine(backbone, kept, lower, self._reference, device)
         self._recipe = Recipe(
             backbone=backbone.name,
             image_size=backbone.image_size,

@@ -23,6 +23,7 @@ from seefit.data.image import decode_with_info, read_file
 from seefit.environment import threads
 from seefit.errors import ResourceError, RunError, UsageError
 from seefit.memory import Memory, is_out_of_memory
+from seefit.models.architecture import FLAT, pooled
 from seefit.models.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -111,17 +112,16 @@ class TorchEngine:
         backbone: The frozen network; its weights are read again from where they came.
         parts: Names of stages, as in `seefit.bundle.graph.features_model`.
         device: ``cuda`` or ``cpu``.
-        whole: A stage whose map comes first, flattened, as in `seefit.bundle.graph.features_model`.
     """
 
     batch = 64
 
-    def __init__(self, backbone: Backbone, parts: Sequence[str], device: str, whole: str | None = None) -> None:
+    def __init__(self, backbone: Backbone, parts: Sequence[str], device: str) -> None:
         import torch
 
         from seefit.models.backbone import tower
 
-        self._torch, self._device, self._parts, self._whole = torch, device, list(parts), whole
+        self._torch, self._device, self._parts = torch, device, list(parts)
         self._dtype = torch.float16 if device == "cuda" else torch.float32
         self._names = [stage.name for stage in backbone.stages]
         self._tower = tower(backbone).to(device, self._dtype).to(memory_format=torch.channels_last)
@@ -133,16 +133,11 @@ class TorchEngine:
         for batch in batches:
             with torch.inference_mode():
                 outputs = dict(zip(self._names, self._tower(torch.from_numpy(np.stack(batch)).to(self._device, self._dtype)), strict=True))
-                pieces: list[Any] = [outputs[self._whole].float().flatten(1)] if self._whole else []
-                for part in self._parts:
-                    value = outputs[part].float()
-                    pieces.extend([value.mean((2, 3)), value.amax((2, 3))] if value.dim() == 4 else [value])
+                pieces = [piece for part in self._parts for piece in pooled(outputs[part.removesuffix(FLAT)].float(), part)]
                 yield torch.cat(pieces, 1).cpu().numpy()
 
 
-def open_engine(
-    backbone: Backbone, parts: Sequence[str], network: ModelProto, reference: Reference, device: str, *, whole: str | None = None
-) -> Engine:
+def open_engine(backbone: Backbone, parts: Sequence[str], network: ModelProto, reference: Reference, device: str) -> Engine:
     """Choose the engine for a device: torch on a GPU, else OpenVINO where it is installed, else the reference.
 
     Args:
@@ -151,7 +146,6 @@ def open_engine(
         network: From ``pixels`` to ``features``.
         reference: ONNX Runtime in fp32, already open.
         device: ``auto``, ``cpu`` or ``cuda``.
-        whole: A stage whose map the network gives first, flattened; None when it gives features alone.
 
     Raises:
         UsageError: An unknown device.
@@ -159,7 +153,7 @@ def open_engine(
     """
     check_device(device)
     if device == "cuda" or (device == "auto" and _has_gpu()):
-        return TorchEngine(backbone, parts, "cuda", whole)
+        return TorchEngine(backbone, parts, "cuda")
     try:
         return OpenVinoEngine(network, backbone.image_size)
     except ImportError:

@@ -14,14 +14,16 @@ from seefit.bundle.runtime import Reference, in_batches
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.image import MAX_PIXELS
-from seefit.models.backbone import Backbone
+from seefit.errors import UsageError
+from seefit.models.architecture import FLAT
+from seefit.models.backbone import Backbone, Stage
 from seefit.training.cache import CHUNK, Recipe, cached_features, kept_features, library_versions
 from seefit.training.engine import Engine, open_engine
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-CHOICES = ("auto", "stages", "pooled")
+CHOICES = ("auto", "stages", "pooled", "flatten")
 LATE_MAPS = 4  # how many of the last maps `stages` pools
 
 
@@ -30,13 +32,25 @@ def choose_parts(backbone: Backbone, choice: str) -> tuple[str, ...]:
 
     ``stages`` pools the last maps, mean and maximum; ``pooled`` is the backbone's own pooled output. ``auto`` is
     ``stages`` for networks whose maps shrink (CNNs, Swin) and ``pooled`` for plain transformers, whose pooled
-    output is a trained token that pooling of maps would miss.
+    output is a trained token that pooling of maps would miss. ``flatten`` is every place of the last map.
+
+    Raises:
+        UsageError: There is no map to flatten.
     """
     maps = [stage for stage in backbone.stages if stage.side]
+    if choice == "flatten":
+        return (_last_map(backbone, maps) + FLAT,)
     shrinks = bool(maps) and maps[0].side > maps[-1].side
     if choice == "pooled" or (choice == "auto" and not shrinks):
         return ("pooled",)
     return tuple(stage.name for stage in maps[-LATE_MAPS:])
+
+
+def _last_map(backbone: Backbone, maps: Sequence[Stage]) -> str:
+    if not maps:
+        hint = "Use --features pooled"
+        raise UsageError("Nothing to flatten", where=backbone.name, expected="a network that gives maps", got="none", hint=hint)
+    return maps[-1].name
 
 
 class FeatureExtractor:

@@ -52,18 +52,27 @@ class PathPoint:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """A hidden layer with ReLU: (U, D) float32 weights on raw features and (U,) float32 bias."""
+
+    weight: Float
+    bias: Float
+
+
+@dataclass(frozen=True)
 class Head:
     """A linear head, ready for the graph.
 
     Attributes:
-        weight: (C, D) float32 on raw features.
+        weight: (C, D) float32 on raw features; (C, U) on those of the hidden layer where there is one.
         bias: (C,) float32.
-        method: ``logistic`` or ``nearest-mean``.
-        strength: Of the ridge penalty on standardised features; 0 for ``nearest-mean``.
-        path: What cross-validation saw, from strong to weak; empty for ``nearest-mean``.
+        method: ``logistic`` or ``nearest-mean``; of a head that was trained step by step ``finetuned``, ``hidden`` or ``logit``.
+        strength: Of the ridge penalty on standardised features; 0 for all but ``logistic``.
+        path: What cross-validation saw, from strong to weak; empty for all but ``logistic``.
         fold_rows: Rows of the training part that have out-of-fold logits, ascending.
         fold_logits: (len(fold_rows), C) out-of-fold logits at the chosen strength.
         folds: How many folds were scored.
+        hidden: A layer in front; None without one.
     """
 
     weight: Float
@@ -74,9 +83,12 @@ class Head:
     fold_rows: Index = field(default_factory=lambda: np.empty(0, np.intp))
     fold_logits: Float = field(default_factory=lambda: np.empty((0, 0), np.float32))
     folds: int = 0
+    hidden: Hidden | None = None
 
     def logits(self, features: Float) -> Float:
         """Return (N, C) logits, before temperature, of (N, D) features."""
+        if self.hidden is not None:
+            features = np.maximum(features @ self.hidden.weight.T + self.hidden.bias, 0)
         return features @ self.weight.T + self.bias
 
 
