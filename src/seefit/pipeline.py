@@ -254,7 +254,7 @@ def _advise(settings: Settings, probe: Fitted, counts: dict[str, int], console: 
     if reached is None:
         return None
     advice = asdict(advise(counts.values(), reached)) | {"done": _trained(settings)}
-    advice["text"] = advice_sentence(advice, Words("en"))
+    advice["text"] = advice_sentence(advice, Words("en")).replace("\N{NO-BREAK SPACE}", " ")
     options = TRAINS_MORE.get(advice["strategy"])
     console.say(f"Advice: {advice['text']}" + (f" ({options})" if options else ""))
     return advice
