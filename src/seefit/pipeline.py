@@ -8,7 +8,6 @@ bundle's hash is fixed.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,13 +20,12 @@ from typing import Any
 import numpy as np
 
 from seefit.bundle.bundle import Bundle, load, save_bundle
-from seefit.console import QUIET, Console, one_line
+from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Sample
 from seefit.data.scan import Scan
 from seefit.data.split import Split, write_split
 from seefit.data.tables import write_table
 from seefit.environment import threads
-from seefit.evaluation.advice import Strategy, advise
 from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
 from seefit.extending import extension, inherit, prepare, told
@@ -36,11 +34,10 @@ from seefit.fitting import UNCALIBRATED, Fitted, Part, bundle_parts, check_head,
 from seefit.gathering import Gathered, gather
 from seefit.report.card import write_card
 from seefit.report.report import build_report
-from seefit.report.verdict import TRAINS_MORE, advice_sentence
-from seefit.report.words import Words
 from seefit.resuming import agree, located, read_start, reopen
 from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
 from seefit.settings import Settings, to_yaml
+from seefit.telling import environment_line, interval, say_advice, say_counts, say_folds
 from seefit.training.head import Head
 
 SMALL_DATA = 2_000  # training images; below it the scores over folds are printed
@@ -119,7 +116,7 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
 
 def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     settings, clock = located(asked, folder), Clock()
-    console.say(_environment_line())
+    console.say(environment_line())
     check_model(settings)
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
@@ -127,7 +124,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     check_head(settings, dataset.classes)
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
-    _say_counts(counts, dataset.classes, split, console)
+    say_counts(counts, dataset.classes, split, console)
     train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
 
     with clock.phase("features"):
@@ -139,8 +136,8 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
         proof = (older.readable(val_part) or older.readable(train_part)) if older else None
         fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, proof=proof, console=console)
     if fitted.folds and len(train_part.samples) < SMALL_DATA:
-        _say_folds(fitted.folds, console)
-    advice = _advise(settings, fitted, counts["train"], console)
+        say_folds(fitted.folds, console)
+    advice = say_advice(settings, fitted, counts["train"], console)
     probe, epochs = fitted, []
     if settings.way == "finetune":
         from seefit.finetuning import finetune_probe
@@ -211,19 +208,6 @@ def _groups(samples: list[Sample], split: Split) -> dict[str, int]:
     return {part: len({samples[i].group for i in split.index(part)} - {None}) for part in SPLITS}
 
 
-def _say_counts(counts: dict[str, dict[str, int]], classes: tuple[str, ...], split: Split, console: Console) -> None:
-    shown = [part for part in SPLITS if sum(counts[part].values())]
-    width = max(12, *(min(len(one_line(name)), 32) for name in classes[:20]))
-    console.say(f"{'class':<{width}}" + "".join(f"{part:>9}" for part in shown))
-    for name in classes[:20]:
-        console.say(f"{one_line(name)[:32]:<{width}}" + "".join(f"{counts[part][name]:>9,}" for part in shown))
-    if len(classes) > 20:
-        console.say(f"… and {len(classes) - 20:,} more classes: see split.csv")
-    console.say(f"{'in all':<{width}}" + "".join(f"{sum(counts[part].values()):>9,}" for part in shown))
-    for sentence in split.notes:
-        console.say(f"  note: {sentence}")
-
-
 def _leaks(seen: Scan, clean: Metrics | None) -> list[str]:
     """Return the sentences that the report says first: what leaks, and the figures without it."""
     leaks = []
@@ -236,39 +220,9 @@ def _leaks(seen: Scan, clean: Metrics | None) -> list[str]:
             f"Near-duplicates stand on several sides of the given split ({len(seen.near_leaks)} groups): the figures may be too good."
         )
     if clean is not None:
-        figure = _interval(clean.to_json()["balanced_accuracy"])
+        figure = interval(clean.to_json()["balanced_accuracy"])
         leaks.append(f"Without images that leak or nearly so, balanced accuracy is {figure} on {clean.n:,} images.")
     return leaks
-
-
-def _say_folds(folds: dict[str, Any], console: Console) -> None:
-    figures = ", ".join(
-        f"{name.replace('_', ' ')} {_interval(folds[name])}" for name in ("balanced_accuracy", "accuracy") if folds.get(name)
-    )
-    console.say(f"Cross-validation on the training part ({folds['folds']} folds, {folds['engine']}): {figures}")
-
-
-def _advise(settings: Settings, probe: Fitted, counts: dict[str, int], console: Console) -> dict[str, Any] | None:
-    """Say which layers are advised to be trained; nothing where no figure tells how far the probe gets."""
-    reached = ((probe.folds or probe.val or {}).get("balanced_accuracy") or {}).get("value")
-    if reached is None:
-        return None
-    advice = asdict(advise(counts.values(), reached)) | {"done": _trained(settings)}
-    advice["text"] = advice_sentence(advice, Words("en")).replace("\N{NO-BREAK SPACE}", " ")
-    options = TRAINS_MORE.get(advice["strategy"])
-    console.say(f"Advice: {advice['text']}" + (f" ({options})" if options else ""))
-    return advice
-
-
-def _trained(settings: Settings) -> Strategy:
-    if settings.way == "probe" or settings.freeze == "all":
-        return "head"
-    return "everything" if settings.freeze == "none" else "top"
-
-
-def _interval(figure: dict[str, float | None]) -> str:
-    value, low, high = ("–" if figure[key] is None else f"{figure[key]:.1%}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any]:
@@ -359,9 +313,3 @@ def peak_memory_mb() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def _environment_line() -> str:
-    return (
-        f"seefit {version('seefit')} · Python {platform.python_version()} · {platform.system()} {platform.machine()} · {threads()} threads"
-    )
