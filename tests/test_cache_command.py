@@ -10,7 +10,7 @@ import pytest
 
 import seefit as seefit_package
 from command import seefit
-from seefit.cli.cache import FITTED, FOLDERS, STORES
+from seefit.cli.cache import FOLDERS, IN_USE, STORES
 from seefit.environment import own_folder
 
 
@@ -49,21 +49,22 @@ def test_clearing_empties_it_and_leaves_what_is_not_ours(cache: Path) -> None:
     assert seefit("cache", "--clear").code == 0  # also when there is nothing
 
 
-def test_what_a_killed_process_left_is_shown_and_cleared(cache: Path) -> None:
+@pytest.mark.parametrize("part", IN_USE)
+def test_what_a_killed_process_left_is_shown_and_cleared(part: str, cache: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    (cache / "fitted" / f"{process.pid}-x").mkdir(parents=True)
-    (cache / "fitted" / f"{process.pid}-x" / "model.onnx").write_bytes(bytes(100_000))
-    mine = own_folder("fitted")
-    assert seefit("cache", "--json").json["parts"]["fitted"] >= 100_000
-    assert seefit("cache", "--clear", "--json").json["parts"]["fitted"] == 0
-    assert list((cache / "fitted").iterdir()) == [mine]  # a classifier that is in use keeps its files
+    (cache / part / f"{process.pid}-x").mkdir(parents=True)
+    (cache / part / f"{process.pid}-x" / "model.onnx").write_bytes(bytes(100_000))
+    mine = own_folder(part)
+    assert seefit("cache", "--json").json["parts"][part] >= 100_000
+    assert seefit("cache", "--clear", "--json").json["parts"][part] == 0
+    assert list((cache / part).iterdir()) == [mine]  # what is in use keeps its files
 
 
 def test_every_part_that_the_code_makes_is_shown() -> None:
     source = "".join(path.read_text("utf-8") for path in Path(seefit_package.__file__).parent.rglob("*.py"))
     made = set(re.findall(r"""(?:cache_folder|own_folder)\("(\w+)"\)""", source))
-    assert made == {*STORES, *FOLDERS, FITTED}
+    assert made == {*STORES, *FOLDERS, *IN_USE}
 
 
 def test_an_empty_cache_is_shown_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

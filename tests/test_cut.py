@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from seefit.bundle.graph import features_model
-from seefit.bundle.runtime import open_session
 from seefit.errors import UsageError
-from seefit.models.backbone import Backbone, Stage, convert_state, create
+from seefit.models.backbone import Backbone, Stage, create
 from seefit.models.cut import PIXELS, boundaries, freeze_norms, trained_layers, trained_stages, upper_part, whole_state
+from seefit.models.weights import find_weights
 
 SIDE = 96
 NETWORKS = {
@@ -42,7 +40,8 @@ def described(name: str) -> Backbone:
     last = model.forward_features(torch.zeros(1, 3, SIDE, SIDE))
     if last.shape != maps[-1].shape:
         stages.append(Stage("final", last.shape[1], last.shape[2]))
-    return Backbone(name, SIDE, (0.5,) * 3, (0.5,) * 3, (*stages, Stage("pooled", last.shape[1], 0)), "chance", Path("none.onnx"), "")
+    stages.append(Stage("pooled", last.shape[1], 0))
+    return Backbone(name, SIDE, (0.5,) * 3, (0.5,) * 3, tuple(stages), find_weights(name).identity, Path("none.onnx"), "")
 
 
 @pytest.fixture
@@ -123,7 +122,8 @@ def test_a_transformer_with_a_class_token_cannot_be_cut(tmp_path: Path) -> None:
     side: int = cast(Any, create("test_vit")).pretrained_cfg["input_size"][-1]
     stages = (Stage("blocks.0", 64, side // 16), Stage("blocks.5", 64, side // 16), Stage("pooled", 64, 0))
     with pytest.raises(UsageError) as caught:
-        upper_part(Backbone("test_vit", side, (0.5,) * 3, (0.5,) * 3, stages, "", Path("x"), ""), "blocks.0", ["pooled"])
+        identity = find_weights("test_vit").identity
+        upper_part(Backbone("test_vit", side, (0.5,) * 3, (0.5,) * 3, stages, identity, Path("x"), ""), "blocks.0", ["pooled"])
     assert caught.value.message.startswith(
         "The network cannot be cut: test_vit at blocks.0. Expected a network whose upper layers see nothing"
     )
@@ -151,21 +151,3 @@ def test_the_trained_layers_are_told_in_few_words() -> None:
     places = tuple(f"{name}." for name in told)
     for name, parameter in everything.named_parameters():
         assert f"{name.removeprefix('model.')}.".startswith(places) is parameter.requires_grad, name
-
-
-@pytest.mark.slow
-def test_trained_weights_become_one_graph_again(tmp_path: Path) -> None:
-    whole = described("test_efficientnet")
-    part = upper_part(whole, "blocks.2", ["pooled"])
-    with torch.no_grad():
-        for parameter in part.parameters():
-            parameter.mul_(1.1)
-    state = whole_state(whole, part)
-    converted = convert_state(whole, state, "trained", tmp_path / "trained.onnx")
-    assert converted.weights == "trained"
-    pixels = torch.randn(3, 3, SIDE, SIDE)
-    model: Any = create(whole.name)
-    model.load_state_dict(state)
-    expected = model.forward_head(model.forward_features(pixels), pre_logits=True).detach().numpy()
-    found = open_session(features_model(converted, ["pooled"]), intra_threads=1).run(["features"], {"pixels": pixels.numpy()})[0]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)

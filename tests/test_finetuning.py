@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from safetensors.torch import save_file
 
 from command import seefit
 from conftest import PhotoFolder
@@ -28,6 +27,7 @@ from seefit.pipeline import resume, train
 from seefit.settings import make_settings
 from seefit.training.network import TrainedNetwork
 from test_cache import Listener
+from tiny import plant_little
 
 STAGES = (
     Stage("low", 16, 112),
@@ -92,10 +92,8 @@ def test_an_unknown_stage_gets_the_list(freeze: str) -> None:
 @pytest.fixture
 def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of a little network of timm's own tests, with weights by chance: its real ones are on a hub."""
-    torch.manual_seed(0)
-    save_file(create("test_efficientnet").state_dict(), tmp_path / "test_efficientnet.safetensors")
     monkeypatch.setenv("SEEFIT_WEIGHTS", str(tmp_path))
-    return "test_efficientnet"
+    return plant_little(tmp_path)
 
 
 @pytest.mark.slow

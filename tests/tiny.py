@@ -98,3 +98,15 @@ def make_bundle(folder: Path, backbone: Backbone, classes: Sequence[str] = CLASS
     """Write a bundle on the tiny backbone; options as in `make_parts`."""
     save_bundle(folder, make_parts(backbone, classes, **options))
     return folder
+
+
+def plant_little(folder: Path, name: str = "test_efficientnet") -> str:
+    """Write weights by chance for a little network of timm's own tests, whose real ones are on a hub: see ``SEEFIT_WEIGHTS``."""
+    import torch
+    from safetensors.torch import save_file
+
+    from seefit.models.backbone import create
+
+    torch.manual_seed(0)
+    save_file(create(name).state_dict(), folder / f"{name}.safetensors")
+    return name

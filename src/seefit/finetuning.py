@@ -8,7 +8,6 @@ What comes out has the form of a fitted probe, a frozen network and a linear hea
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,14 +20,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seefit.console import QUIET, Console
-from seefit.environment import cache_folder
 from seefit.errors import unknown_name
-from seefit.files import write_bytes
 from seefit.fitting import Fitted, Part, calibrate
 from seefit.memory import Memory
 from seefit.models.architecture import FLAT
-from seefit.models.backbone import Backbone, convert_state
+from seefit.models.backbone import Backbone
 from seefit.models.cut import PIXELS, boundaries, trained_layers, upper_part, whole_state
+from seefit.models.tuned import tuned_backbone
 from seefit.plans import EPOCHS, choose_precision, make_plan, promise
 from seefit.settings import Settings
 from seefit.training.activations import Activations, room, shape_of
@@ -124,9 +122,7 @@ def finetune_probe(
     temperature, figures = 1.0, None
     if val is not None and val.samples:
         temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
-    weights = tuned.backbone.onnx.with_suffix(".safetensors") if tuned is not extractor else None
-    made = replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, weights=weights, trained=trained)
-    return made, history
+    return replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, trained=trained), history
 
 
 def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:
@@ -267,12 +263,5 @@ def _tuned_extractor(extractor: FeatureExtractor, network: TrainedNetwork, setti
     """Return the extractor of the trained network; without trained layers, the one there was."""
     if network.upper is None:
         return extractor
-    from safetensors.torch import save
-
-    state = whole_state(extractor.backbone, network.upper)
-    data = save(state)
-    identity = hashlib.sha256(data).hexdigest()
-    weights = cache_folder("tuned") / f"{identity[:16]}.safetensors"
-    write_bytes(weights, data)
-    backbone = convert_state(extractor.backbone, state, identity, weights.with_suffix(".onnx"))
+    backbone = tuned_backbone(extractor.backbone, whole_state(extractor.backbone, network.upper))
     return FeatureExtractor(backbone, extractor.parts, extractor.fit, device=settings.device, max_pixels=settings.max_pixels)

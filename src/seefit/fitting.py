@@ -11,7 +11,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,6 @@ class Fitted:
         engine_difference: What the engine's check found; None when the reference itself is the engine.
         val: Figures of the validation part, by the reference; None without one.
         folds: Figures over the folds of the training part, by the engine; None where there are no folds.
-        weights: The file of a trained network's weights; None when they are those of the backbone.
         trained: The layers of the network that were trained, from `seefit.models.cut.trained_layers`.
     """
 
@@ -102,7 +100,6 @@ class Fitted:
     engine_difference: dict[str, float] | None
     val: dict[str, Any] | None
     folds: dict[str, Any] | None
-    weights: Path | None = None
     trained: tuple[str, ...] = ()
 
     @property
@@ -226,7 +223,7 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
         "versions": versions(),
     }
-    files = {"backbone.safetensors": fitted.weights.read_bytes()} if fitted.weights is not None else {}
+    files = {"backbone.safetensors": backbone.state.read_bytes()} if backbone.state is not None else {}
     network = extractor.network if head.hidden is None else hidden_model(extractor.network, head.hidden.weight, head.hidden.bias)
     return Parts(extractor.preprocess, network, head.weight, head.bias, fitted.temperature, classes, about, files)
 

@@ -13,8 +13,8 @@ from seefit.files import resource_error, to_json
 from seefit.store import Store
 
 STORES = ("features", "scan")
-FOLDERS = ("backbones", "tuned", "weights", "downloads", "matplotlib")
-FITTED = "fitted"  # a folder per classifier that is in use; those of killed processes stay behind
+FOLDERS = ("backbones", "weights", "downloads", "matplotlib")
+IN_USE = ("fitted", "tuned")  # a folder per classifier or fine-tuned network that is in use; those of killed processes stay behind
 
 
 def cache(*, clear: bool, json_output: bool) -> int:
@@ -27,7 +27,7 @@ def cache(*, clear: bool, json_output: bool) -> int:
     root = cache_folder()
     if clear:
         _clear(root)
-    record = {"folder": str(root), "features": _shelves(root), "parts": {name: _size(root / name) for name in (*STORES, *FOLDERS, FITTED)}}
+    record = {"folder": str(root), "features": _shelves(root), "parts": {name: _size(root / name) for name in (*STORES, *FOLDERS, *IN_USE)}}
     if json_output:
         print(to_json(record))
     else:
@@ -47,12 +47,12 @@ def _shelves(root: Path) -> list[dict[str, Any]]:
 
 
 def _clear(root: Path) -> None:
-    """Empty the stores in place, since other processes may have them open, and remove the folders; classifiers in use stay."""
+    """Empty the stores in place, since other processes may have them open, and remove the folders; what is in use stays."""
     for name in STORES:
         if (root / name).is_dir():
             with Store(root / name) as store:
                 store.clear()
-    for folder in [*(root / name for name in FOLDERS), *abandoned_folders(FITTED)]:
+    for folder in [*(root / name for name in FOLDERS), *(left for part in IN_USE for left in abandoned_folders(part))]:
         try:
             shutil.rmtree(folder, ignore_errors=False)
         except FileNotFoundError:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
-from seefit.errors import UsageError, unknown_name
+from seefit.errors import ArtefactError, UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
 from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, is_foreign, size_option
 from seefit.models.weights import Weights, available, check_available, find_weights, no_weights, read_weights
@@ -64,6 +64,7 @@ class Backbone:
         weights: Identity of the weights: a sha256, or hub name and timm version.
         onnx: The network: ``pixels`` (N, 3, S, S) float32 in, one output per stage.
         sha256: Of the ONNX file.
+        state: The file of its whole state dict when its weights are not those that its name stands for, such as fine-tuned ones.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Backbone:
     weights: str
     onnx: Path
     sha256: str
+    state: Path | None = None
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name."""
@@ -167,30 +169,55 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
 
 
 def tower(backbone: Backbone) -> torch.nn.Module:
-    """Return a kept backbone as a torch module from pixels (N, 3, S, S) to one output per stage, as its ONNX file has them."""
-    import torch
+    """Return a kept backbone as a torch module from pixels (N, 3, S, S) to one output per stage, as its ONNX file has them.
 
-    model = create(backbone.name, find_weights(backbone.name), image_size=backbone.image_size)
-    return _tower(model, torch.zeros(2, 3, backbone.image_size, backbone.image_size))[0]
-
-
-def convert_state(backbone: Backbone, state: dict[str, torch.Tensor], identity: str, target: Path) -> Backbone:
-    """Turn a network with other weights, such as fine-tuned ones, into ONNX.
-
-    Args:
-        backbone: The network.
-        state: Its whole state dict.
-        identity: Names the weights: a sha256.
-        target: The ONNX file to write.
+    Raises:
+        ArtefactError: The weights that are there now are not those that its ONNX file was made with.
     """
     import torch
 
+    return _tower(_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size))[0]
+
+
+def _model(backbone: Backbone) -> torch.nn.Module:
+    """Return the network with the very weights of a backbone."""
+    if backbone.state is None:
+        weights = find_weights(backbone.name)
+        _check_same(backbone, weights.identity)
+        return create(backbone.name, weights, image_size=backbone.image_size)
+    from safetensors.torch import load_file
+
+    _check_same(backbone, sha256_file(backbone.state))
     model = create(backbone.name, image_size=backbone.image_size)
-    model.load_state_dict(state)
+    model.load_state_dict(load_file(backbone.state))
+    return model
+
+
+def _check_same(backbone: Backbone, found: str) -> None:
+    if found != backbone.weights:
+        raise ArtefactError(
+            "The weights are not those that the network was converted with",
+            where=backbone.state or backbone.name,
+            expected=backbone.weights,
+            got=found,
+            hint="Start the command again when nothing changes the weights",
+        )
+
+
+def with_state(backbone: Backbone, file: Path) -> Backbone:
+    """Return a backbone with other weights, such as fine-tuned ones, and write its ONNX file beside theirs.
+
+    Args:
+        backbone: The network.
+        file: Its whole state dict as safetensors.
+    """
+    import torch
+
+    other = replace(backbone, weights=sha256_file(file), state=file, onnx=file.with_suffix(".onnx"))
     probe = torch.zeros(2, 3, backbone.image_size, backbone.image_size)
-    with atomic_path(target) as temporary:
-        _export(_tower(model, probe)[0], probe, ["pixels"], [stage.name for stage in backbone.stages], temporary)
-    return replace(backbone, weights=identity, onnx=target, sha256=sha256_file(target))
+    with atomic_path(other.onnx) as temporary:
+        _export(tower(other), probe, ["pixels"], [stage.name for stage in backbone.stages], temporary)
+    return replace(other, sha256=sha256_file(other.onnx))
 
 
 def untraced() -> tuple[tuple[Any, ...], tuple[type, ...]]:
@@ -220,7 +247,7 @@ def _description(name: str, image_size: int | None, weights: Weights) -> Path:
 
 def _describe(backbone: Backbone) -> None:
     """Write the description last: a network without one is not kept."""
-    record = {key: value for key, value in asdict(backbone).items() if key != "onnx"}
+    record = {key: value for key, value in asdict(backbone).items() if key not in {"onnx", "state"}}
     write_text(backbone.onnx.with_suffix(".json"), to_json(record))
 
 
