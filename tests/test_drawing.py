@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from seefit.drawing import PALETTE, blank, colour, matplotlib, place, shown, style, svg, svg_file, text_width
+from seefit.drawing import PALETTE, blank, check_free, colour, matplotlib, place, save_figure, shown, style, svg, svg_file, text_width
 from seefit.environment import cache_folder
+from seefit.errors import UsageError
 
 HOSTILE = ["$5 $", "<b>&\"'", "#22262b", "url(#x)", '<g id="y">', "暹罗猫", "a{b}"]
 
@@ -86,3 +87,27 @@ def test_names_are_shown_on_one_line() -> None:
 def test_chinese_is_wider_than_latin() -> None:
     assert text_width("猫猫") == pytest.approx(22.0)
     assert text_width("ab") < text_width("猫猫")
+
+
+@pytest.mark.parametrize(
+    ("name", "got", "hint"),
+    [("a.pdf", "'.pdf'", "ends in .png or .svg."), ("a", "''", "ends in .png or .svg."), ("a.png.txt", "'.txt'", "")],
+)
+def test_only_known_types_are_drawn(tmp_path: Path, name: str, got: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_free(tmp_path / name, ".png", ".svg")
+    assert caught.value.message == f"Unknown file type: {tmp_path / name}. Expected .png or .svg, got {got}."
+    assert hint in caught.value.hint
+
+
+def test_a_figure_becomes_a_file_of_either_type(tmp_path: Path) -> None:
+    figure = blank(100, 50)
+    for name, start in (("a.png", b"\x89PNG"), ("a.SVG", b"<?xml")):
+        check_free(tmp_path / name, ".png", ".svg")
+        save_figure(figure, tmp_path / name, "a", "nothing")
+        assert (tmp_path / name).read_bytes().startswith(start)
+        with pytest.raises(UsageError, match=r"Expected a name that is free, got a file of \d+ bytes\."):
+            check_free(tmp_path / name, ".png", ".svg")
+    (tmp_path / "b.png").mkdir()
+    with pytest.raises(UsageError, match=r"Expected a name that is free, got a folder\."):
+        check_free(tmp_path / "b.png", ".png")

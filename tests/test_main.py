@@ -26,6 +26,7 @@ COMMANDS = [
     "demo",
     "evaluate",
     "features",
+    "lr-find",
     "models",
     "predict",
     "report",

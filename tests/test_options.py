@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from seefit.cli import main, options
+from seefit.cli import lookups, main, options
 from seefit.settings import Settings
 
 WORDS = {"False": "off"}  # how a default reads in the help
@@ -21,7 +21,7 @@ def shown_defaults(command: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("command", [main.train, main.features, main.check, main.demo])
+@pytest.mark.parametrize("command", [main.train, lookups.lr_find, main.features, main.check, main.demo])
 def test_the_defaults_that_the_help_shows_are_those_that_apply(command: Any) -> None:
     fields, shown = Settings.model_fields, shown_defaults(command)
     checked = [

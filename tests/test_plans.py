@@ -12,16 +12,19 @@ import pytest
 import torch
 from torch import nn
 
+from seefit import plans
 from seefit.errors import UsageError
 from seefit.memory import Memory
-from seefit.plans import RATES, Choice, choose_precision, make_plan, promise
+from seefit.plans import RATES, Choice, choose_precision, find_rates, is_sought, make_plan, promise, rates_text, spread
 from seefit.settings import Settings, make_settings
 from seefit.training.augment import parse_augmentation
 from seefit.training.finetune import Batch, Plan
 from seefit.training.heads import LinearHead, LogitHead
+from seefit.training.lr_find import Curve
 from seefit.training.mixing import Mixing
 from seefit.training.network import TrainedNetwork
 from seefit.training.solver import Standardised
+from test_cache import Listener
 
 CHOICE = Choice("fp32", 0.5)
 
@@ -144,3 +147,34 @@ def test_what_will_happen_is_said_before(network: TrainedNetwork) -> None:
     weights = sum(parameter.numel() for parameter in network.parameters())
     assert text.startswith(f"Fine-tuning the head: {weights} weights, 6 epochs of adamw in fp32 on ")
     assert text.endswith(" threads, about 0.5 min")
+
+
+def test_rates_that_were_found_win_over_the_settings_and_are_said_as_they_are_given(network: TrainedNetwork) -> None:
+    assert rates_text(plan(network)) == "0.0001..0.001"
+    assert rates_text(plan(network, lr="0.02")) == "0.02"
+    assert rates_text(plan(network, lr="auto", scale_lr=True, batch=64)) == "2.5e-05..0.00025"
+    found = make_plan(
+        settings(scale_lr=True, lr="auto"), network, parse_augmentation("none"), 10, CHOICE, validated=True, rates=spread(0.0123)
+    )
+    assert rates_text(found) == "0.0012..0.0123"  # found for the batches in use: not scaled
+
+
+@pytest.mark.parametrize(("lr", "sought"), [(None, False), ("auto", True), (" auto ", True), ("1e-3", False), ("1e-4..1e-3", False)])
+def test_a_rate_is_looked_for_only_when_asked(lr: str | None, sought: bool) -> None:
+    assert is_sought(settings(lr=lr)) is sought
+
+
+def test_the_rate_is_found_once_and_kept(network: TrainedNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    falls = np.interp(np.linspace(0, 1, 100), [0.4, 0.6, 0.7], [2.0, 1.0, 2.0])
+    monkeypatch.setattr(plans, "sweep", lambda *_, **__: Curve(1e-3, np.geomspace(1e-7, 10, 100), falls, False))
+    heard, kept = Listener(), tmp_path / "checkpoints"
+    first = find_rates(plan(network), CHOICE, network, [], kept, console=heard)  # type: ignore[arg-type]
+    monkeypatch.delattr(plans, "sweep")
+    assert find_rates(plan(network), CHOICE, network, [], kept, console=heard) == first  # type: ignore[arg-type]
+    low, high = first
+    assert low == pytest.approx(high / 10)
+    assert heard.said == [
+        f"Learning rate of the head: {high:g} (the middle of the fall of the loss)",
+        f"Learning rate of the head: {high:g}, found when the run began",
+    ]
+    assert [path.name for path in kept.iterdir()] == [".rates.json"]

@@ -7,6 +7,7 @@ in a notebook, a server or a test never disturbs the drawings of the user.
 from __future__ import annotations
 
 import contextlib
+import errno
 import html
 import io
 import os
@@ -14,10 +15,13 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seefit.console import printable
 from seefit.environment import cache_folder
+from seefit.errors import UsageError
+from seefit.files import atomic_path, resource_error, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +37,7 @@ PALETTE = {
     "faint": ("#c6d9e6", "#2c5068"),
     "bad": ("#b3452c", "#f09377"),
 }
+DPI = 144  # of a PNG: two pixels per point
 FONTS = ["system-ui", "Segoe UI", "Helvetica Neue", "Arial", "Noto Sans", "sans-serif"]
 STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -154,3 +159,48 @@ def svg_file(element: str) -> str:
     css = f"<style>:root{{{light}background:#fff}}@media (prefers-color-scheme:dark){{:root{{{dark}background:#16181b}}}}</style>"
     opening, rest = element.split(">", 1)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{opening}>{css}{rest}\n'
+
+
+def check_free(out: Path, *suffixes: str) -> None:
+    """Refuse to draw into a file of another type, or in the place of something.
+
+    Args:
+        out: Where the picture is to be.
+        suffixes: Of the types that can be drawn, with their dots.
+
+    Raises:
+        UsageError: Another suffix, or there is something of that name.
+        ResourceError: Its folder is not there.
+    """
+    if out.suffix.lower() not in suffixes:
+        kinds = " or ".join(suffixes)
+        raise UsageError("Unknown file type", where=out, expected=kinds, got=repr(out.suffix), hint=f"Name a file that ends in {kinds}")
+    if not out.parent.is_dir():  # said now, and not when the picture is done
+        raise resource_error(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), out)
+    if out.exists():
+        raise UsageError(
+            "The picture would take the place of something",
+            where=out,
+            expected="a name that is free",
+            got="a folder" if out.is_dir() else f"a file of {out.stat().st_size:,} bytes",
+            hint="Name another file with --out",
+        )
+
+
+def save_figure(figure: Figure, out: Path, name: str, alt: str = "") -> None:
+    """Write a figure to an ``.svg`` file, or on white to a ``.png`` file.
+
+    Args:
+        figure: What was drawn.
+        out: The file.
+        name: As for `svg`.
+        alt: Likewise.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    if out.suffix.lower() == ".svg":
+        write_text(out, svg_file(svg(figure, name, alt)))
+        return
+    with atomic_path(out) as temporary, style():
+        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,13 +28,13 @@ from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone
 from seefit.models.cut import PIXELS, boundaries, trained_layers, upper_part, whole_state
 from seefit.models.tuned import tuned_backbone
-from seefit.plans import EPOCHS, choose_precision, make_plan, promise
+from seefit.plans import EPOCHS, Choice, Rates, choose_precision, find_rates, is_sought, make_plan, promise, rates_text
 from seefit.settings import Settings
 from seefit.training.activations import Activations, room, shape_of
 from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentation
 from seefit.training.batches import KeptBatches, Order, PixelBatches
 from seefit.training.features import FeatureExtractor
-from seefit.training.finetune import Batch, Batches, finetune
+from seefit.training.finetune import Batch, Batches, Plan, finetune
 from seefit.training.head import balanced_weights
 from seefit.training.heads import new_head, told
 from seefit.training.history import Epoch
@@ -71,6 +72,36 @@ class Cut:
         return {None: "the head", PIXELS: "the whole network"}.get(self.boundary, f"the layers above {self.boundary} and the head")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What the loop needs, made from a fitted probe.
+
+    Attributes:
+        settings: With as many views as there are different ones.
+        augmentation: Of the training images.
+        cut: Where the network is cut.
+        network: What is trained.
+        training: Its batches.
+        validation: Gives the batches to validate on; None without a validation part.
+        choice: Of the precision.
+        memory: How many images fit at once.
+    """
+
+    settings: Settings
+    augmentation: Augmentation
+    cut: Cut
+    network: TrainedNetwork
+    training: Batches
+    validation: Callable[[], Iterable[Batch]] | None
+    choice: Choice
+    memory: Memory
+
+    def plan(self, rates: Rates | None = None) -> Plan:
+        """Return how to train, with rates that were found or, without, those of the settings."""
+        made = self.settings, self.network, self.augmentation, len(self.training), self.choice
+        return replace(make_plan(*made, validated=self.validation is not None, rates=rates), memory=self.memory)
+
+
 def finetune_probe(
     settings: Settings,
     fitted: Fitted,
@@ -96,6 +127,44 @@ def finetune_probe(
     Returns:
         What fitting made, now with the trained network; and a row per epoch.
     """
+    with prepared(settings, fitted, classes, train, val, checkpoints=checkpoints, console=console) as ready:
+        network, training, plan = ready.network, ready.training, ready.plan()
+        trained = trained_layers(fitted.extractor.backbone, network.upper)
+        if is_sought(settings):
+            plan = ready.plan(find_rates(plan, ready.choice, network, training, checkpoints, console=console))
+        console.say(promise(ready.settings, ready.cut.trained, network, plan, ready.choice, len(training)))
+        history = finetune(network, plan, training, ready.validation, checkpoints=checkpoints, every=settings.every, console=console)
+    tuned = _tuned_extractor(fitted.extractor, network, settings)
+    head = network.learned_head()
+    temperature, figures = 1.0, None
+    if val is not None and val.samples:
+        temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
+    found: dict[str, Any] = {"head": head, "temperature": temperature, "val": figures, "rates": rates_text(plan)}
+    return replace(fitted, extractor=tuned, folds=None, trained=trained, **found), history
+
+
+@contextlib.contextmanager
+def prepared(
+    settings: Settings,
+    fitted: Fitted,
+    classes: tuple[str, ...],
+    train: Part,
+    val: Part | None,
+    *,
+    checkpoints: Path | None = None,
+    console: Console = QUIET,
+) -> Iterator[Prepared]:
+    """Make everything ready for the loop: the cut, the network, kept activations or streamed images, the precision.
+
+    Args:
+        settings: As for `finetune_probe`.
+        fitted: Likewise.
+        classes: Likewise.
+        train: Likewise.
+        val: Likewise.
+        checkpoints: Likewise.
+        console: Likewise.
+    """
     extractor = fitted.extractor
     augmentation = parse_augmentation(settings.augment)
     settings = settings.model_copy(update={"views": min(settings.views, augmentation.distinct_views or settings.views)})
@@ -107,22 +176,12 @@ def finetune_probe(
         )
         cut = replace(cut, streamed=True)
     network = _network(settings, fitted, train, cut)
-    trained = trained_layers(extractor.backbone, network.upper)
     if sentence := told(network.head, classes):
         console.say(sentence)
     with _batches(settings, extractor, cut, augmentation, classes, train, val, console) as (training, validation):
         memory = Memory("training", _EFFECTS[settings.norms], console)
         choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints, memory)
-        plan = make_plan(settings, network, augmentation, len(training), choice, validated=validation is not None)
-        plan.memory = memory
-        console.say(promise(settings, cut.trained, network, plan, choice, len(training)))
-        history = finetune(network, plan, training, validation, checkpoints=checkpoints, every=settings.every, console=console)
-    tuned = _tuned_extractor(extractor, network, settings)
-    head = network.learned_head()
-    temperature, figures = 1.0, None
-    if val is not None and val.samples:
-        temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
-    return replace(fitted, extractor=tuned, head=head, temperature=temperature, val=figures, folds=None, trained=trained), history
+        yield Prepared(settings, augmentation, cut, network, training, validation, choice, memory)
 
 
 def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:

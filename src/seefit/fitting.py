@@ -92,6 +92,7 @@ class Fitted:
         val: Figures of the validation part, by the reference; None without one.
         folds: Figures over the folds of the training part, by the engine; None where there are no folds.
         trained: The layers of the network that were trained, from `seefit.models.cut.trained_layers`.
+        rates: Of the lowest trained layer and of the head, as ``--lr`` takes them; None for a probe.
     """
 
     extractor: FeatureExtractor
@@ -101,6 +102,7 @@ class Fitted:
     val: dict[str, Any] | None
     folds: dict[str, Any] | None
     trained: tuple[str, ...] = ()
+    rates: str | None = None
 
     @property
     def calibrated(self) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Dataset
 from seefit.data.growth import grow_split
@@ -14,6 +16,7 @@ from seefit.data.sources import read_dataset
 from seefit.data.split import Split, SplitRow, make_split
 from seefit.errors import DataError, RunError, UsageError
 from seefit.extending import Older, join, settle
+from seefit.fitting import Part
 from seefit.resuming import check_same_split, check_unchanged, split_before
 from seefit.settings import Settings
 
@@ -34,13 +37,19 @@ class Gathered:
     split: Split
     older: Older | None
 
+    def part(self, name: str) -> Part:
+        """Return one part of the images, ``train``, ``val`` or ``test``, as far as training may see it."""
+        index = self.split.index(name)
+        units = np.asarray(self.split.units, np.int64)[index]
+        return Part([self.seen.samples[i] for i in index], [self.seen.sha256[i] for i in index], units)
 
-def gather(settings: Settings, run: Path, *, console: Console = QUIET) -> Gathered:
+
+def gather(settings: Settings, run: Path | None, *, console: Console = QUIET) -> Gathered:
     """Read, scan and split the images of a run.
 
     Args:
         settings: What the user chose; paths in them can be opened from here.
-        run: The run folder; where it holds the split of an earlier start, the data must still be the same.
+        run: The run folder; where it holds the split of an earlier start, the data must still be the same. None to keep nothing.
         console: Where to say what was found.
 
     Raises:
@@ -48,7 +57,7 @@ def gather(settings: Settings, run: Path, *, console: Console = QUIET) -> Gather
         DataError: Images or labels that cannot be used.
         RunError: The data changed since the run began, or the run to extend cannot be.
     """
-    then = split_before(run)
+    then = split_before(run) if run is not None else None
     dataset = _read(settings, run, then, console)
     older = None
     if settings.extend is not None:
@@ -56,18 +65,18 @@ def gather(settings: Settings, run: Path, *, console: Console = QUIET) -> Gather
     seen = scan(dataset, max_pixels=settings.max_pixels, known=older.known if older else None, console=console)
     if older is not None:
         seen, older = settle(seen, older)
-    if then is not None:
+    if run is not None and then is not None:
         check_unchanged(run, then, seen)
     parts = 1 if older else _parts_to_cut(settings, dataset)
     check_usable(seen, dataset, parts=parts, max_skipped=settings.max_skipped, allow_leak=settings.allow_leak)
-    _say(dataset, seen, older, console)
+    _say(dataset, seen, older, run, console)
     seen, split = _split(settings, seen, older)
-    if then is not None:
+    if run is not None and then is not None:
         check_same_split(run, then, seen.samples, split)
     return Gathered(dataset, seen, split, older)
 
 
-def _read(settings: Settings, run: Path, then: Sequence[SplitRow] | None, console: Console) -> Dataset:
+def _read(settings: Settings, run: Path | None, then: Sequence[SplitRow] | None, console: Console) -> Dataset:
     reading = settings.model_dump(include={"labels", "root", "group_by", "follow_links", "sha256"})
     try:
         return read_dataset(settings.data, **reading, console=console)
@@ -91,7 +100,7 @@ def _split(settings: Settings, seen: Scan, older: Older | None) -> tuple[Scan, S
     return seen, make_split(seen.samples, seen.sha256, seen.clusters, **how)
 
 
-def _say(dataset: Dataset, seen: Scan, older: Older | None, console: Console) -> None:
+def _say(dataset: Dataset, seen: Scan, older: Older | None, run: Path | None, console: Console) -> None:
     if older is None:
         console.say(f"{len(seen.samples):,} images in {len(dataset.classes):,} classes from {dataset.source}")
     else:
@@ -102,7 +111,8 @@ def _say(dataset: Dataset, seen: Scan, older: Older | None, console: Console) ->
     for sentence in seen.warnings:
         console.say(f"  note: {sentence}")
     if seen.skips:
-        console.warn(f"{len(seen.skips):,} files are left out: see skipped.csv in the run folder")
+        where = "see skipped.csv in the run folder" if run is not None else "`seefit check` says why"
+        console.warn(f"{len(seen.skips):,} files are left out: {where}")
 
 
 def _parts_to_cut(settings: Settings, dataset: Dataset) -> int:

@@ -17,8 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seefit.bundle.bundle import Bundle, load, save_bundle
 from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Sample
@@ -125,7 +123,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
     say_counts(counts, dataset.classes, split, console)
-    train_part, val_part = (_part(seen, split, name) for name in ("train", "val"))
+    train_part, val_part = gathered.part("train"), gathered.part("val")
 
     with clock.phase("features"):
         extractor = open_extractor(settings, seen.sizes[split.index("train")], console=console)
@@ -178,11 +176,6 @@ def _write_first_files(run: Path, seen: Scan, split: Split) -> None:
     """Write what is known before training."""
     write_table(run / "skipped.csv", ["path", "reason", "bytes"], ([skip.name, skip.reason, skip.bytes] for skip in seen.skips))
     write_split(run / "split.csv", seen.samples, split, seen.sha256)
-
-
-def _part(seen: Scan, split: Split, name: str) -> Part:
-    index = split.index(name)
-    return Part([seen.samples[i] for i in index], [seen.sha256[i] for i in index], np.asarray(split.units, np.int64)[index])
 
 
 def _count(samples: list[Sample], split: Split, classes: tuple[str, ...]) -> dict[str, dict[str, int]]:
@@ -240,6 +233,7 @@ def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any
         "engine": extractor.engine.name,
         "head": head.method,
         "strength": head.strength,
+        **({"lr": fitted.rates} if fitted.rates else {}),
         "temperature": fitted.temperature,
         "threads": threads(),
         "seefit": version("seefit"),

@@ -14,14 +14,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from seefit.console import QUIET, Console
 from seefit.environment import threads
 from seefit.files import to_json, write_text
 from seefit.memory import Memory
 from seefit.models.cut import freeze_norms, trained_stages
 from seefit.settings import Settings
 from seefit.training.augment import Augmentation
-from seefit.training.finetune import Batch, Plan
+from seefit.training.finetune import Batch, Batches, Plan
 from seefit.training.losses import make_loss, try_loss
+from seefit.training.lr_find import suggest, sweep, two_digits
 from seefit.training.mixing import Mixing
 from seefit.training.network import TrainedNetwork
 from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser, parse_rates, scale_rate, spread_rates
@@ -31,6 +33,8 @@ EPOCHS = 12
 RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "adagrad": 1e-2, "momentum": 1e-2, "sgd": 3e-2}  # of the head, for batches of 64
 DEPTH_SPAN = 10.0  # how many times smaller the rate of the lowest trained layer is than the head's
 TRIAL_STEPS = 2  # timed, after one that is not
+
+Rates = tuple[float, float]  # of the lowest trained layer and of the head
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,14 @@ def _precision(name: str) -> AbstractContextManager[Any]:
 
 
 def make_plan(
-    settings: Settings, network: TrainedNetwork, augmentation: Augmentation, batches: int, choice: Choice, *, validated: bool
+    settings: Settings,
+    network: TrainedNetwork,
+    augmentation: Augmentation,
+    batches: int,
+    choice: Choice,
+    *,
+    validated: bool,
+    rates: Rates | None = None,
 ) -> Plan:
     """Turn the settings into the objects that the loop calls.
 
@@ -99,6 +110,7 @@ def make_plan(
         batches: How many an epoch has.
         choice: Of the precision.
         validated: Whether there is a validation part, which tells the best epoch.
+        rates: Those that were found; None for those of the settings, or the usual ones of the optimiser.
 
     Raises:
         UsageError: A schedule, rate or loss that cannot be had.
@@ -106,9 +118,7 @@ def make_plan(
     epochs = settings.epochs or EPOCHS
     steps = math.ceil(batches / settings.accumulate)
     stages = [*(trained_stages(network.upper) if network.upper is not None else []), list(network.head.named_parameters("head"))]
-    low, high = parse_rates(settings.lr) or (RATES[settings.optimiser] / DEPTH_SPAN, RATES[settings.optimiser])
-    if settings.scale_lr:
-        low, high = scale_rate(low, settings.batch), scale_rate(high, settings.batch)
+    low, high = rates or _base_rates(settings)
     groups = depth_groups(stages, spread_rates(low, high, len(stages), settings.lr_spacing), settings.weight_decay)
     loss = make_loss(_loss_name(settings), label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma)
     try_loss(loss, network.head.classes)
@@ -140,6 +150,64 @@ def make_plan(
 def _loss_name(settings: Settings) -> str:
     """Return the loss; for one logit its binary cross-entropy without the ln 2 that the first class, whose logit is 0, would add."""
     return "cross-entropy" if (settings.head, settings.loss) == ("logit", "binary-cross-entropy") else settings.loss
+
+
+def _base_rates(settings: Settings) -> Rates:
+    """Return the rates that were given, else the usual ones of the optimiser."""
+    usual = RATES[settings.optimiser]
+    low, high = parse_rates(settings.lr or "auto") or (usual / DEPTH_SPAN, usual)
+    return (scale_rate(low, settings.batch), scale_rate(high, settings.batch)) if settings.scale_lr else (low, high)
+
+
+def is_sought(settings: Settings) -> bool:
+    """Say whether the rate is to be looked for (``--lr auto``).
+
+    Raises:
+        UsageError: A rate that cannot be.
+    """
+    return settings.lr is not None and parse_rates(settings.lr) is None
+
+
+def spread(rate: float) -> Rates:
+    """Return the rates of the lowest trained layer and of the head for a rate of the head that was found."""
+    return two_digits(rate / DEPTH_SPAN), rate
+
+
+def rates_text(plan: Plan) -> str:
+    """Return the base rates of a plan as ``--lr`` takes them: ``0.0001..0.001``, or one where there is one depth."""
+    groups = plan.optimiser.param_groups
+    low, high = (float(group["initial_lr"]) for group in (groups[0], groups[-1]))
+    return f"{low!r}..{high!r}" if low < high else repr(high)
+
+
+def find_rates(
+    plan: Plan, choice: Choice, network: TrainedNetwork, training: Batches, checkpoints: Path | None, *, console: Console = QUIET
+) -> Rates:
+    """Look for the rates with a short sweep over training batches; a run that goes on keeps those it began with.
+
+    Args:
+        plan: With the usual rates; ends as it was.
+        choice: Of the precision: tells how long it takes.
+        network: What is to be trained; ends as it was.
+        training: Its batches.
+        checkpoints: Where the rates are kept; None to keep nothing.
+        console: Where to say what was found.
+
+    Raises:
+        RunError: The loss is no number, whatever the rate.
+    """
+    record = checkpoints / ".rates.json" if checkpoints is not None else None
+    if record is not None and record.is_file():
+        low, high = json.loads(record.read_text())
+        console.say(f"Learning rate of the head: {high:g}, found when the run began")
+        return low, high
+    found = suggest(sweep(network, plan, training, seconds_per_batch=choice.seconds_per_batch, console=console))
+    rates = spread(found.rate)
+    console.say(f"Learning rate of the head: {found.rate:g} ({found.why})")
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record, to_json(rates))
+    return rates
 
 
 def _begin_epoch(settings: Settings, stages: list[list[nn.Parameter]]) -> Callable[[nn.Module, int], None]:

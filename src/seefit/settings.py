@@ -68,7 +68,7 @@ class Settings(ProbeSettings):
     optimiser: Literal["sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"] = "adamw"
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.05, ge=0)
-    lr: str = "auto"
+    lr: str | None = None
     lr_spacing: Literal["factor", "steps"] = "factor"
     scale_lr: bool = False
     schedule: str = "one-cycle"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,16 @@ from seefit.data.dataset import Dataset, Sample
 from seefit.data.gallery import draw_tiles
 from seefit.data.image import Undecodable, decode
 from seefit.data.sources import read_dataset
-from seefit.drawing import style
+from seefit.drawing import check_free, save_figure
 from seefit.environment import threads
 from seefit.errors import DataError, UsageError
-from seefit.files import atomic_path, sha256_file, to_json
+from seefit.files import sha256_file, to_json
 from seefit.models.backbone import load_backbone
 from seefit.settings import Settings, make_settings
 from seefit.training.augment import parse_augmentation
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 VERSIONS = 9
 SIZED = 20  # images whose shapes decide on the box
-DPI = 144
 
 Pixels = NDArray[np.uint8]
 
@@ -51,7 +47,8 @@ def augment(given: dict[str, Any], *, image: str | None, out: Path | None, json_
     """
     settings = make_settings(given)
     augmentation = parse_augmentation(settings.augment)
-    out = _free() if out is None else _checked(out)
+    out = _free() if out is None else out
+    check_free(out, ".png")
     dataset = _read(settings, console)
     sample, pixels = _chosen(dataset, image, settings.max_pixels)
     preprocess = _Preprocess(settings, _sizes(dataset, pixels, settings), console)
@@ -62,23 +59,9 @@ def augment(given: dict[str, Any], *, image: str | None, out: Path | None, json_
     console.say(f"Augmentation: {augmentation.describe()}")
     if augmentation.mixing.acts:
         console.say("Blending, swapping and noise act on whole batches while training, and are not drawn here")
-    _save(draw_tiles(tiles), out)
+    save_figure(draw_tiles(tiles), out, "augment")
     print(to_json({"image": sample.name, "augmentation": augmentation.parts(), "out": str(out)}) if json_output else str(out))
     return 0
-
-
-def _checked(out: Path) -> Path:
-    if out.suffix.lower() != ".png":
-        raise UsageError("Unknown file type", where=out, expected=".png", got=repr(out.suffix), hint="Name a file that ends in .png")
-    if out.exists():
-        raise UsageError(
-            "The picture would take the place of something",
-            where=out,
-            expected="a name that is free",
-            got="a folder" if out.is_dir() else f"a file of {out.stat().st_size:,} bytes",
-            hint="Name another file with --out",
-        )
-    return out
 
 
 def _free() -> Path:
@@ -173,8 +156,3 @@ class _Preprocess:
         planes = self._session.run(["pixels"], {"image": image[np.newaxis]})[0][0]
         colours = planes.transpose(1, 2, 0) * np.array(self._backbone.std) + np.array(self._backbone.mean)
         return np.asarray(np.rint(np.clip(colours, 0, 1) * 255), np.uint8)
-
-
-def _save(figure: Figure, out: Path) -> None:
-    with atomic_path(out) as temporary, style():
-        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white")

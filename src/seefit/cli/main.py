@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seefit.cli import options as o
+from seefit.cli.lookups import lookups
 from seefit.console import Console
 from seefit.errors import UsageError
 
@@ -298,73 +299,7 @@ def report(
     return command(run, lang=lang, json_output=json, console=Console(quiet=quiet))
 
 
-@app.command()
-def models(
-    filter: Annotated[str | None, typer.Argument(help="Show only these, such as 'resnet*'.", show_default="all")] = None,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    debug: o.Debug = False,
-) -> int:
-    """List backbones with size, cost, published accuracy and whether their weights are here."""
-    from seefit.cli.models import models as command
-
-    return command(filter=filter, json_output=json)
-
-
-@app.command()
-def summary(
-    model: Annotated[
-        str, typer.Argument(help="A backbone's name, your own network as file.py:function, or a run folder.", show_default=False)
-    ],
-    image_size: o.ImageSize = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.", min=1, show_default="what the network was made for")] = None,
-    depth: Annotated[
-        int | None, typer.Option(help="Parts of a layer's name that a row is for: 1 for stages.", min=1, show_default="as fits on a page")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Draw the network into this .svg file.", show_default="no drawing")] = None,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    debug: o.Debug = False,
-) -> int:
-    """Show the layers of a network with shapes, parameters, sizes and multiply-adds, or draw it."""
-    from seefit.cli.summary import summary as command
-
-    return command(model, image_size=image_size, classes=classes, depth=depth, out=out, json_output=json)
-
-
-@app.command()
-def runs(
-    folder: Annotated[Path, typer.Argument(help="Where the run folders are.")] = Path("runs"),
-    delete: Annotated[list[Path] | None, typer.Option(help="Delete this run folder (repeatable).", show_default=False)] = None,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    debug: o.Debug = False,
-) -> int:
-    """List runs with their figures, or delete some."""
-    from seefit.cli.runs import runs as command
-
-    return command(folder, delete=delete or [], json_output=json)
-
-
-@app.command()
-def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Empty it.")] = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    debug: o.Debug = False,
-) -> int:
-    """Show what the cache folder holds, or empty it."""
-    from seefit.cli.cache import cache as command
-
-    return command(clear=clear, json_output=json)
+app.add_typer(lookups)
 
 
 def run() -> None:

@@ -82,9 +82,18 @@ Optimiser = Annotated[
 ]
 Momentum = Annotated[float | None, _training(help="Of momentum, adam and adamw.", default="0.9")]
 WeightDecay = Annotated[float | None, _training(help="Of all weights but biases and norms.", default="0.05")]
-Lr = Annotated[str | None, _training("--lr", help="One rate, a range from the lowest trained layer to the head, or auto.", default="auto")]
+Lr = Annotated[
+    str | None,
+    _training(
+        "--lr",
+        help="One rate, a range from the lowest trained layer to the head, or auto: found by a short sweep before training.",
+        default="by optimiser; adamw: 0.0001..0.001",
+    ),
+]
 LrSpacing = Annotated[str | None, _training(help="Rates between the ends of a range: by equal factors or equal steps.", default="factor")]
-ScaleLr = Annotated[bool | None, _training("--scale-lr", help="Take the rate as meant for batches of 256.", default="off")]
+ScaleLr = Annotated[
+    bool | None, _training("--scale-lr", help="Take the rate as meant for batches of 256; not one that --lr auto finds.", default="off")
+]
 Schedule = Annotated[
     str | None,
     _training(help="constant, step, time, exponential, cosine, cyclical, plateau or one-cycle.", default="one-cycle"),

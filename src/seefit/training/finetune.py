@@ -199,14 +199,14 @@ def _train_epoch(network: nn.Module, plan: Plan, training: Batches, number: int,
         step = number * math.ceil(len(training) / plan.accumulate)
         plan.optimiser.zero_grad(set_to_none=True)
         for count, batch in enumerate(training.epoch(number), 1):
-            inputs, targets = (batch.inputs, batch.targets) if plan.mix is None else plan.mix(batch.inputs, batch.targets, generator)
-            share = 1 / _batches_of_step(plan, len(training), count)
-            value, right = _backward(network, plan, Batch(inputs, targets, batch.weights), share, where=(number, count))
+            value, right = backward(network, plan, batch, generator, 1 / _batches_of_step(plan, len(training), count))
+            if not math.isfinite(value):
+                raise _not_a_number(plan, number, count)
             weight = float(batch.weights.sum())
             total, hits, mass, images = total + value * weight, hits + right, mass + weight, images + len(batch.weights)
             advance(1, so_far(total / max(mass, 1e-12), hits / max(mass, 1e-12)))
             if count % plan.accumulate == 0 or count == len(training):
-                _step(network, plan, step)
+                take_step(network, plan, plan.schedule.factor(step))
                 step += 1
     return total / max(mass, 1e-12), hits / max(mass, 1e-12), images
 
@@ -217,22 +217,29 @@ def _batches_of_step(plan: Plan, batches: int, count: int) -> int:
     return min(plan.accumulate, batches - before)
 
 
-def _backward(network: nn.Module, plan: Plan, batch: Batch, share: float, *, where: tuple[int, int]) -> tuple[float, float]:
-    """Add a share of one batch's gradient; return its loss and its weight of images that are right.
+def backward(network: nn.Module, plan: Plan, batch: Batch, generator: torch.Generator, share: float) -> tuple[float, float]:
+    """Mix a batch and add a share of its gradient; return its loss and its weight of images that are right.
 
     The batch goes through the network in as many pieces as memory asks for. Each piece counts by its part of the batch's weight, so that
-    together they give the gradient of the whole batch.
+    together they give the gradient of the whole batch. A loss that is NaN or infinite adds no gradient.
+
+    Args:
+        network: As for `finetune`.
+        plan: Likewise.
+        batch: Not mixed yet.
+        generator: What mixing draws from.
+        share: Of the batch in a step of the optimiser, which may have several.
     """
+    inputs, mixed = (batch.inputs, batch.targets) if plan.mix is None else plan.mix(batch.inputs, batch.targets, generator)
     mass = batch.weights.sum().clamp_min(1e-12)
 
     def work(piece: slice) -> tuple[float, float]:
-        targets, weights = batch.targets[piece], batch.weights[piece]
-        logits = _logits(network, plan, batch, piece)
+        targets, weights = mixed[piece], batch.weights[piece]
+        logits = _logits(network, plan, inputs, piece)
         loss = (plan.loss(logits, targets) * weights).sum() / mass
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise _not_a_number(plan, *where)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
+        if math.isfinite(value):
+            (loss * share).backward()  # type: ignore[no-untyped-call]
         right = (logits.detach().argmax(1) == targets.argmax(1)).float() @ weights
         return value, float(right)
 
@@ -240,14 +247,15 @@ def _backward(network: nn.Module, plan: Plan, batch: Batch, share: float, *, whe
     return sum(values), sum(rights)
 
 
-def _logits(network: nn.Module, plan: Plan, batch: Batch, piece: slice) -> Tensor:
+def _logits(network: nn.Module, plan: Plan, inputs: tuple[Tensor, ...], piece: slice) -> Tensor:
     with plan.precision():
-        logits: Tensor = network(*(tensor[piece] for tensor in batch.inputs))
+        logits: Tensor = network(*(tensor[piece] for tensor in inputs))
     return logits.float()
 
 
-def _step(network: nn.Module, plan: Plan, step: int) -> None:
-    set_rates(plan.optimiser, plan.schedule.factor(step))
+def take_step(network: nn.Module, plan: Plan, factor: float) -> None:
+    """Move the weights along the gradients, at the base rates times a factor, and clear the gradients."""
+    set_rates(plan.optimiser, factor)
     if math.isfinite(plan.clip):
         nn.utils.clip_grad_norm_([p for group in plan.optimiser.param_groups for p in group["params"]], plan.clip)
     plan.optimiser.step()
@@ -279,7 +287,7 @@ def predict_batches(network: nn.Module, plan: Plan, batches: Iterable[Batch]) ->
 
 
 def _forward(network: nn.Module, plan: Plan, batch: Batch) -> Tensor:
-    return torch.cat(plan.memory.each(len(batch.weights), lambda piece: _logits(network, plan, batch, piece)))
+    return torch.cat(plan.memory.each(len(batch.weights), lambda piece: _logits(network, plan, batch.inputs, piece)))
 
 
 def _averaged(network: nn.Module, plan: Plan) -> AbstractContextManager[None]:

@@ -113,12 +113,12 @@ def spread_rates(low: float, high: float, count: int, spacing: Spacing = "factor
     """
     if spacing not in SPACINGS:
         unknown_name("spacing of rates", spacing, SPACINGS)
-    if count == 1:
-        return [high]
-    shares = [index / (count - 1) for index in range(count)]
+    shares = [index / (count - 1) for index in range(count - 1)]
     if spacing == "steps":
-        return [low + (high - low) * share for share in shares]
-    return [float(low * (high / low) ** share) for share in shares]
+        rates = [low + (high - low) * share for share in shares]
+    else:
+        rates = [float(low * (high / low) ** share) for share in shares]
+    return [*rates, high]  # exactly, so that it reads as it was given
 
 
 def parse_rates(text: str) -> tuple[float, float] | None:

@@ -1,0 +1,139 @@
+"""The commands that leave no run: a rate to train with, networks, runs, the cache. They are a part of the one command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seefit.cli import options as o
+from seefit.console import Console
+
+lookups = typer.Typer()
+
+
+@lookups.command()
+def lr_find(
+    data: o.Data,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the curve into this .png or .svg file that is not there yet.", show_default="no picture")
+    ] = None,
+    backbone: o.Backbone = None,
+    features: o.Features = None,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    class_weights: o.ClassWeights = None,
+    val: o.Val = None,
+    test: o.Test = None,
+    test_from_val: o.TestFromVal = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
+    max_skipped: o.MaxSkipped = None,
+    max_pixels: o.MaxPixels = None,
+    allow_leak: o.AllowLeak = None,
+    head: o.Head = None,
+    hidden: o.Hidden = None,
+    freeze: o.Freeze = None,
+    augment: o.Augment = None,
+    views: o.Views = None,
+    batch: o.Batch = None,
+    accumulate: o.Accumulate = None,
+    optimiser: o.Optimiser = None,
+    momentum: o.Momentum = None,
+    weight_decay: o.WeightDecay = None,
+    lr_spacing: o.LrSpacing = None,
+    loss: o.Loss = None,
+    label_smoothing: o.LabelSmoothing = None,
+    focal_gamma: o.FocalGamma = None,
+    mixup: o.Mixup = None,
+    cutmix: o.Cutmix = None,
+    noise: o.Noise = None,
+    dropout: o.Dropout = None,
+    clip: o.Clip = None,
+    norms: o.Norms = None,
+    zero_gamma: o.ZeroGamma = None,
+    precision: o.Precision = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Look for a learning rate: let it rise over training batches and watch the loss."""
+    given = {name: value for name, value in locals().items() if value is not None and name not in {"out", "json", "quiet", "debug"}}
+    from seefit.cli.lr_find import lr_find as command
+
+    return command(given, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@lookups.command()
+def models(
+    filter: Annotated[str | None, typer.Argument(help="Show only these, such as 'resnet*'.", show_default="all")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """List backbones with size, cost, published accuracy and whether their weights are here."""
+    from seefit.cli.models import models as command
+
+    return command(filter=filter, json_output=json)
+
+
+@lookups.command()
+def summary(
+    model: Annotated[
+        str, typer.Argument(help="A backbone's name, your own network as file.py:function, or a run folder.", show_default=False)
+    ],
+    image_size: o.ImageSize = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.", min=1, show_default="what the network was made for")] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Parts of a layer's name that a row is for: 1 for stages.", min=1, show_default="as fits on a page")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the network into this .svg file.", show_default="no drawing")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Show the layers of a network with shapes, parameters, sizes and multiply-adds, or draw it."""
+    from seefit.cli.summary import summary as command
+
+    return command(model, image_size=image_size, classes=classes, depth=depth, out=out, json_output=json)
+
+
+@lookups.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where the run folders are.")] = Path("runs"),
+    delete: Annotated[list[Path] | None, typer.Option(help="Delete this run folder (repeatable).", show_default=False)] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """List runs with their figures, or delete some."""
+    from seefit.cli.runs import runs as command
+
+    return command(folder, delete=delete or [], json_output=json)
+
+
+@lookups.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Empty it.")] = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Show what the cache folder holds, or empty it."""
+    from seefit.cli.cache import cache as command
+
+    return command(clear=clear, json_output=json)
