@@ -110,7 +110,7 @@ def _write_settings(run: Path, root: Path, classes: list[str]) -> None:
     }  # fmt: skip
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     bundle = {
-        "format": 1, "classes": classes, "backbone": "tf_efficientnet_lite0", "image_size": 224, "fit": "squash",
+        "format": 1, "classes": classes, "method": "probe", "backbone": "tf_efficientnet_lite0", "image_size": 224, "fit": "squash",
         "features": ["blocks.2", "blocks.4", "blocks.6"], "temperature": 1.31, "hash": "9f2c" * 16,
     }  # fmt: skip
     (run / "bundle" / "bundle.json").write_text(json.dumps(bundle, ensure_ascii=False), encoding="utf-8")

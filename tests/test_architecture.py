@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from seefit.bundle.runtime import open_session
 from seefit.errors import ArtefactError, ResourceError, UsageError
 from seefit.models import backbone as module
-from seefit.models.architecture import build, build_probed, check_name, create_foreign, is_foreign, size_option
+from seefit.models.architecture import build, build_probed, check_name, create_foreign, first_head, is_foreign, size_option
 from seefit.models.backbone import Stage, create, load_backbone, tower
 from seefit.models.cut import upper_part
 from seefit.models.weights import find_weights
@@ -166,6 +166,30 @@ def test_own_weights_of_a_published_network(tmp_path: Path, monkeypatch: pytest.
     assert {float(parameter.detach().mean()) for parameter in loaded.parameters()} == {0.25}
     with pytest.raises(ArtefactError, match=r"tensors of seefit's lenet5, got 1 missing or of another shape, such as c5\.weight"):
         create("lenet5", find_weights("lenet5"), image_size=64)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "spread", "shift"),
+    [
+        ("lenet5", 84, 2.4 / 84 / 3**0.5, None),  # evenly up to 2.4 / 84
+        ("alexnet", 4096, 0.01, 0.0),
+        ("small", 128, (2 / (128 + 700)) ** 0.5, 0.0),
+        ("resnetv2_50", 2048, 0.01, 0.0),  # a convolution in timm
+    ],
+)
+def test_a_head_begins_as_its_makers_say(name: str, width: int, spread: float, shift: float | None) -> None:
+    size = {"alexnet": 67, "small": 64}.get(name)
+    weight, bias = first_head(name, 700, width, seed=0, image_size=size)
+    assert weight.shape == (700, width)
+    assert float(weight.std()) == pytest.approx(spread, rel=0.02)
+    assert shift is None or set(bias.tolist()) == {shift}
+    assert not np.array_equal(weight, first_head(name, 700, width, seed=1, image_size=size)[0])
+
+
+def test_a_network_for_another_number_of_classes_gets_a_head_of_torch_s_own(own: str) -> None:
+    weight, bias = first_head(own, 7, 8, seed=0)
+    assert (weight.shape, bias.shape) == ((7, 8), (7,))
+    assert 0.2 < float(np.abs(weight).max()) <= 1 / 8**0.5
 
 
 def test_a_probe_has_the_stages_that_it_looks_at() -> None:

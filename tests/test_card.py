@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -121,3 +122,17 @@ def test_a_run_without_metrics_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"metrics\.json"):
         write_card(tmp_path)
     assert list((tmp_path / "bundle").iterdir()) == []
+
+
+def test_the_card_says_where_the_weights_come_from(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {name: [tmp_path / "data" / f"{name}.png"] for name in ("cat", "dog")}, root=tmp_path / "data")
+    manifest = run / "bundle" / "bundle.json"
+    made = {
+        "probe": "The backbone, lenet5, is pretrained and stayed as it was; only the linear head was fitted.",
+        "finetune": "Backbone: lenet5; method: finetune.",
+        "scratch": "The network, lenet5, was trained from scratch: its weights began as random numbers and learnt from these images alone. "
+        "No one else's weights went in, so their licence is yours to choose.",
+    }
+    for method, sentence in made.items():
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"method": method, "backbone": "lenet5"}))
+        assert sentence in write_card(run).read_text(encoding="utf-8")

@@ -80,8 +80,8 @@ def test_c3_sees_what_table_1_says() -> None:
 def test_subsampling_sums_squares_and_squashing_keeps_one() -> None:
     layer = Subsample(2)
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor([1.0, 2.0]).view(2, 1, 1))
-        layer.bias.copy_(torch.tensor([0.0, 5.0]).view(2, 1, 1))
+        layer.weight.copy_(torch.tensor([1.0, 2.0]))
+        layer.bias.copy_(torch.tensor([0.0, 5.0]))
         found = layer(torch.arange(8.0).view(1, 2, 2, 2))
     assert found.flatten().tolist() == [0 + 1 + 2 + 3, 2 * (4 + 5 + 6 + 7) + 5]
     assert Squash()(torch.tensor([1.0, -1.0, 100.0])).tolist() == pytest.approx([1, -1, 1.7159], abs=1e-4)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from seefit.errors import UsageError
-from seefit.models.backbone import Backbone, Stage, create
+from seefit.models.backbone import Backbone, Stage, create, tower
 from seefit.models.cut import PIXELS, boundaries, freeze_norms, trained_layers, trained_stages, upper_part, whole_state
 from seefit.models.weights import find_weights
 
@@ -51,8 +51,6 @@ def whole(request: pytest.FixtureRequest) -> Backbone:
 
 @pytest.mark.parametrize("whole", NETWORKS, indirect=True)
 def test_the_upper_part_goes_on_where_the_lower_part_ends(whole: Backbone) -> None:
-    from seefit.models.backbone import tower
-
     network = tower(whole)
     names = [stage.name for stage in whole.stages]
     with torch.no_grad():
@@ -69,7 +67,13 @@ def test_from_the_pixels_it_is_the_whole_network(whole: Backbone) -> None:
     part = upper_part(whole, PIXELS, [stage.name for stage in whole.stages])
     assert boundaries(whole)[0] == PIXELS
     own = {name for name, _ in create(whole.name).named_parameters() if not name.startswith(("classifier", "fc"))}
-    assert {name.removeprefix("model.") for name, _ in part.named_parameters()} == own
+    assert {name.removeprefix("model.") for name, parameter in part.named_parameters() if parameter.requires_grad} == own
+    pooled = upper_part(whole, PIXELS, ["pooled"])
+    pixels = torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        for found, expected in zip(part(pixels), tower(whole)(pixels), strict=True):
+            torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(pooled(pixels)[0], expected)
 
 
 @pytest.mark.parametrize("whole", NETWORKS, indirect=True)
@@ -113,7 +117,8 @@ def test_stages_go_from_low_to_high() -> None:
     layers = [name for name in order if "layer" in name]
     assert layers == sorted(layers) and len(set(layers)) == 4
     assert set(order[: len(order) - len(layers)]) == {"conv1", "bn1"}  # the stem comes first
-    assert sum(len(stage) for stage in stages) == len(list(upper_part(whole, PIXELS, ["pooled"]).parameters()))
+    trained = [parameter for parameter in upper_part(whole, PIXELS, ["pooled"]).parameters() if parameter.requires_grad]
+    assert sum(len(stage) for stage in stages) == len(trained)
 
 
 def test_a_transformer_with_a_class_token_cannot_be_cut(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from seefit.training.heads import LinearHead
-from seefit.training.network import TrainedNetwork, rewinder
+from seefit.training.network import TrainedNetwork, rewinder, unscaled
 from seefit.training.solver import Standardised
 
 RNG = np.random.default_rng(0)
@@ -63,6 +63,16 @@ def test_the_head_goes_back_to_raw_features() -> None:
     below = torch.randn(7, 4)
     expected = network(torch.zeros(7, 0, 0, 0), below).detach().numpy()
     np.testing.assert_allclose(network.learned_head().logits(below.numpy()), expected, rtol=0, atol=1e-4)
+
+
+def test_unscaled_features_and_their_head_stay_as_they_are() -> None:
+    weight, bias = RNG.normal(size=(2, 84)).astype(np.float32), RNG.normal(size=2).astype(np.float32)
+    network = begun(None, unscaled(84), weight, bias)
+    below = torch.randn(7, 84)
+    expected = nn.functional.linear(below, torch.from_numpy(weight), torch.from_numpy(bias))
+    assert torch.equal(network(torch.zeros(7, 0, 0, 0), below), expected)
+    head = network.learned_head()
+    assert np.array_equal(head.weight, weight) and np.array_equal(head.bias, bias)
 
 
 def test_a_step_moves_a_logit_by_as_much_for_any_width() -> None:

@@ -70,6 +70,12 @@ def test_a_function_makes_the_same_network_each_time_and_leaves_no_trace(net: Pa
     assert not sys.dont_write_bytecode or sys.flags.dont_write_bytecode
 
 
+def test_another_seed_makes_other_weights(net: Path) -> None:
+    first, other = (load_own(f"{net}:make", seed=seed).state_dict() for seed in (0, 1))
+    assert not any(torch.equal(tensor, other[name]) for name, tensor in first.items())
+    assert own_identity(f"{net}:make", 1) == own_identity(f"{net}:make", 1) != own_identity(f"{net}:make")
+
+
 def test_the_identity_follows_the_file_and_its_numbers(net: Path) -> None:
     name = f"{net}:make"
     first = own_identity(name)

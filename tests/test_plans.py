@@ -154,7 +154,13 @@ def test_rates_that_were_found_win_over_the_settings_and_are_said_as_they_are_gi
     assert rates_text(plan(network, lr="0.02")) == "0.02"
     assert rates_text(plan(network, lr="auto", scale_lr=True, batch=64)) == "2.5e-05..0.00025"
     found = make_plan(
-        settings(scale_lr=True, lr="auto"), network, parse_augmentation("none"), 10, CHOICE, validated=True, rates=spread(0.0123)
+        settings(scale_lr=True, lr="auto"),
+        network,
+        parse_augmentation("none"),
+        10,
+        CHOICE,
+        validated=True,
+        rates=spread(0.0123, plan(network)),
     )
     assert rates_text(found) == "0.0012..0.0123"  # found for the batches in use: not scaled
 

@@ -132,6 +132,14 @@ def test_no_path_no_chapter(tmp_path: Path, rows: list[dict[str, str]]) -> None:
     assert path_section(replace(made(tmp_path, 2), history=rows), EN) is None
 
 
+def test_a_network_from_scratch_is_said_to_be_one(tmp_path: Path) -> None:
+    record = made(tmp_path, 2)
+    section = method_section(replace(record, bundle=record.bundle | {"method": "scratch", "backbone": "lenet5"}), EN)
+    said = "The network, lenet5, was trained from scratch: it began with random weights and learnt from these pictures alone. "
+    assert said + "Its weights are yours to license." in section.lead
+    assert not any("scratch" in sentence for sentence in method_section(record, EN).lead)
+
+
 def test_how_it_was_made_names_settings_but_no_folder_of_this_machine(tmp_path: Path) -> None:
     section = method_section(made(tmp_path, 2), EN)
     settings = {row[0]: row[1] for row in section.folded[0][1].rows}

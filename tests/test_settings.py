@@ -40,10 +40,35 @@ def test_defaults_are_those_of_the_design() -> None:
         ({"preset": "balanced"}, "finetune"),
         ({"preset": "balanced", "method": "probe"}, "probe"),
         ({"method": "finetune"}, "finetune"),
+        ({"method": "scratch"}, "scratch"),
     ],
 )
 def test_a_preset_says_the_method_unless_it_is_given(given: dict[str, Any], way: str) -> None:
     assert make_settings({"data": "d", **given}).way == way
+
+
+def test_what_depends_on_the_method() -> None:
+    finetuned, scratch = (make_settings({"data": "d", "method": method, "seed": 7}) for method in ("finetune", "scratch"))
+    assert (finetuned.planned_epochs, finetuned.trains_norms, finetuned.weights_seed) == (12, False, None)
+    assert (scratch.planned_epochs, scratch.trains_norms, scratch.weights_seed) == (30, True, 7)
+    assert make_settings({"data": "d", "method": "finetune", "norms": "trained", "epochs": 3}).trains_norms
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"method": "scratch", "freeze": "all"}, "--freeze"),
+        ({"method": "scratch", "norms": "frozen"}, "--norms"),
+        ({"method": "scratch", "features": "stages"}, "--features"),
+        ({"method": "scratch", "gradual": 1}, "--gradual"),
+        ({"method": "scratch", "head": "hidden"}, "--head"),
+        ({"method": "finetune", "zero_gamma": True}, "--zero-gamma"),
+    ],
+)
+def test_what_does_not_go_with_the_method_is_refused(given: dict[str, Any], option: str) -> None:
+    error = refused({"data": "d", **given})
+    assert error.message.startswith(f"Settings that do not go together: {option}. Expected ")
+    assert error.hint == f"Leave {option} out."
 
 
 def test_options_of_a_schedule_and_rates_may_be_text_or_numbers() -> None:
@@ -91,7 +116,7 @@ def test_all_problems_are_told_together() -> None:
     [
         ("val", -0.1), ("val", 1), ("val", math.nan), ("val", "much"), ("test", math.inf), ("test_from_val", 0), ("test_from_val", 1),
         ("seed", -1), ("seed", 2**32), ("seed", 1.5), ("max_skipped", 1.1), ("max_pixels", 0), ("image_size", 2.5),
-        ("preset", "best"), ("method", "scratch"), ("features", "all"), ("device", "tpu"), ("class_weights", "heavy"),
+        ("preset", "best"), ("method", "scrath"), ("features", "all"), ("device", "tpu"), ("class_weights", "heavy"),
         ("backbone", None), ("labels", 3), ("allow_leak", "perhaps"),
     ],
 )  # fmt: skip

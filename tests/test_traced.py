@@ -142,6 +142,27 @@ def test_dropout_works_in_training_and_norms_follow() -> None:
     assert not torch.equal(body(x)[-1], body(x)[-1])
 
 
+def test_dropout_by_a_function_works_in_training_too() -> None:
+    class Functional(nn.Module):
+        def __init__(self, always: bool) -> None:
+            super().__init__()
+            self.conv, self.last, self.always = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), always
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.dropout(self.conv(x).mean((2, 3)), 0.3, training=self.always or self.training)
+            logits: Tensor = self.last(x)
+            return logits
+
+    x = torch.rand(8, 3, 32, 32)
+    body = traced(Functional(always=False))
+    assert [module.p for module in body.modules() if isinstance(module, nn.Dropout)] == [0.3]
+    assert torch.equal(body(x)[-1], body(x)[-1])
+    body.train()
+    assert not torch.equal(body(x)[-1], body(x)[-1])
+    always = traced(Functional(always=True))  # as its author wrote it
+    assert not torch.equal(always(x)[-1], always(x)[-1])
+
+
 class Choosy(nn.Module):
     """A network whose own forward looks at values."""
 

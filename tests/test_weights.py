@@ -22,7 +22,7 @@ from seefit.environment import cache_folder
 from seefit.errors import ArtefactError, ResourceError
 from seefit.models import weights as module
 from seefit.models.backbone import create
-from seefit.models.weights import PACKAGED, available, check_available, find_weights, read_weights
+from seefit.models.weights import PACKAGED, available, check_available, find_again, find_weights, random_weights, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -310,3 +310,13 @@ def test_weights_from_the_hub_are_told_apart_by_model_and_version() -> None:
     weights = find_weights(ON_THE_HUB)
     assert weights.file is None
     assert weights.identity.startswith("hub:resnet10t:timm-1.")
+
+
+def test_random_weights_are_known_by_their_seed(tmp_path: Path) -> None:
+    found = random_weights("resnet50", 3)
+    assert (found.identity, found.file, found.seed) == ("random:3", None, 3)
+    assert find_again("resnet50", found.identity) == found
+    assert find_again(LITE0, "whatever") == find_weights(LITE0)
+    (tmp_path / "net.py").write_text("from torch import nn\n\n\ndef make():\n    return nn.Linear(2, 2)\n")
+    own = f"{tmp_path}/net.py:make"
+    assert find_again(own, random_weights(own, 3).identity) == random_weights(own, 3) != random_weights(own, 4)

@@ -33,7 +33,7 @@ from seefit.environment import own_folder
 from seefit.errors import DataError, SeefitError, UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
-from seefit.fitting import Part, bundle_parts, check_model, fit_probe, open_extractor
+from seefit.fitting import Part, bundle_parts, check_model, fit_probe, open_extractor, start_from_scratch
 from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features
@@ -50,7 +50,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         backbone: ``lite0``, or any name that `seefit models` lists.
-        method: ``probe``: a linear head on the frozen backbone.
+        method: ``probe``: a linear head on the frozen backbone; ``finetune``: then the upper layers are trained too; ``scratch``: the
+            whole network is trained, from random weights.
         features: ``stages`` (mean and maximum of several late stages), ``pooled`` (the backbone's own), or ``auto``.
         image_size: Side of the backbone's input in pixels; None for its own.
         box: What of an image is seen: ``crop`` the centre, ``pad``, ``squash``, or ``auto`` from the shapes of the
@@ -235,8 +236,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         units = make_split(samples, seen.sha256, seen.clusters, val=0, test=0).units
         part = Part(samples, seen.sha256, np.asarray(units, np.int64))
         extractor = open_extractor(settings, seen.sizes, console=console)
-        features = extractor.extract(part.samples, part.sha256, console=console)
-        fitted = fit_probe(settings, extractor, features, classes, part, console=console)
+        if settings.from_scratch:
+            fitted = start_from_scratch(settings, extractor, classes)
+        else:
+            features = extractor.extract(part.samples, part.sha256, console=console)
+            fitted = fit_probe(settings, extractor, features, classes, part, console=console)
+        if settings.way != "probe":
+            from seefit.finetuning import finetune_probe
+
+            fitted, _ = finetune_probe(settings, fitted, classes, part, None, console=console)
 
         with _temporary_folder() as folder:
             save_bundle(folder, bundle_parts(fitted, classes, settings, part))

@@ -1,8 +1,9 @@
-"""Fine-tuning, from a fitted probe to a network whose upper layers were trained too.
+"""Fine-tuning, from a fitted probe to a network whose upper layers were trained too; and training from scratch.
 
 probe → boundary → kept activations (or streamed images) → the one loop → the whole network as ONNX again → temperature
 
-What comes out has the form of a fitted probe, a frozen network and a linear head, so that everything after it is the same.
+What comes out has the form of a fitted probe, a frozen network and a linear head, so that everything after it is the same. From
+scratch, what goes in is the network as it begins (`seefit.fitting.start_from_scratch`), and all of it lies above the boundary.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seefit.console import QUIET, Console
-from seefit.errors import unknown_name
+from seefit.errors import UsageError, unknown_name
 from seefit.fitting import Fitted, Part, calibrate
 from seefit.memory import Memory
 from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone
 from seefit.models.cut import PIXELS, boundaries, trained_layers, upper_part, whole_state
 from seefit.models.tuned import tuned_backbone
-from seefit.plans import EPOCHS, Choice, Rates, choose_precision, find_rates, is_sought, make_plan, promise, rates_text
+from seefit.plans import Choice, Rates, choose_precision, find_rates, is_sought, make_plan, promise, rates_text
 from seefit.settings import Settings
 from seefit.training.activations import Activations, room, shape_of
 from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentation
 from seefit.training.batches import KeptBatches, Order, PixelBatches
 from seefit.training.features import FeatureExtractor
 from seefit.training.finetune import Batch, Batches, Plan, finetune
-from seefit.training.head import balanced_weights
+from seefit.training.head import balanced_weights, class_shares, without_prior
 from seefit.training.heads import new_head, told
 from seefit.training.history import Epoch
-from seefit.training.network import TrainedNetwork
+from seefit.training.network import TrainedNetwork, unscaled
 from seefit.training.optimisers import zero_gamma
 from seefit.training.solver import Standardised
 from seefit.training.views import make_view
@@ -112,11 +113,11 @@ def finetune_probe(
     checkpoints: Path | None = None,
     console: Console = QUIET,
 ) -> tuple[Fitted, list[Epoch]]:
-    """Train the upper layers of a fitted probe's network, and its head.
+    """Train the upper layers of a fitted probe's network, and its head; from scratch, all of a network.
 
     Args:
         settings: What the user chose.
-        fitted: The probe.
+        fitted: The probe; from scratch, the network as it begins.
         classes: Names, in the order of the outputs.
         train: What is trained on.
         val: Tells the best epoch and gives the temperature; without one the last epoch counts and the temperature stays 1: the
@@ -136,6 +137,10 @@ def finetune_probe(
         history = finetune(network, plan, training, ready.validation, checkpoints=checkpoints, every=settings.every, console=console)
     tuned = _tuned_extractor(fitted.extractor, network, settings)
     head = network.learned_head()
+    if settings.from_scratch:
+        head = replace(head, method="scratch")
+    if settings.class_weights == "prior":
+        head = without_prior(head, class_shares(train.targets(classes), train.weights()))
     temperature, figures = 1.0, None
     if val is not None and val.samples:
         temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
@@ -168,7 +173,7 @@ def prepared(
     extractor = fitted.extractor
     augmentation = parse_augmentation(settings.augment)
     settings = settings.model_copy(update={"views": min(settings.views, augmentation.distinct_views or settings.views)})
-    cut = choose_cut(extractor.backbone, extractor.parts, settings.freeze)
+    cut = choose_cut(extractor.backbone, extractor.parts, NONE if settings.from_scratch else settings.freeze)
     images = len(train.samples) * settings.views + (len(val.samples) if val is not None else 0)
     if not cut.streamed and (size := images * shape_of(extractor.backbone, cut.boundary, cut.below).bytes) > room():
         console.warn(
@@ -179,7 +184,7 @@ def prepared(
     if sentence := told(network.head, classes):
         console.say(sentence)
     with _batches(settings, extractor, cut, augmentation, classes, train, val, console) as (training, validation):
-        memory = Memory("training", _EFFECTS[settings.norms], console)
+        memory = Memory("training", _EFFECTS["trained" if settings.trains_norms else "frozen"], console)
         choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints, memory)
         yield Prepared(settings, augmentation, cut, network, training, validation, choice, memory)
 
@@ -219,14 +224,22 @@ def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:
 
 def _network(settings: Settings, fitted: Fitted, train: Part, cut: Cut) -> TrainedNetwork:
     extractor = fitted.extractor
-    scale = Standardised.of(extractor.extract(train.samples, train.sha256))
+    from_scratch = settings.from_scratch
+    scale = unscaled(extractor.width) if from_scratch else Standardised.of(extractor.extract(train.samples, train.sha256))
     upper = _upper(extractor, cut)
     if upper is not None and settings.zero_gamma:
-        zero_gamma(upper)
+        _start_blocks_at_zero(upper, extractor.backbone.name)
     head = new_head(settings.head, extractor.width, len(fitted.head.bias), units=settings.hidden, dropout=settings.dropout)
     network = TrainedNetwork(upper, scale, head)
     network.begin(fitted.head.weight, fitted.head.bias, seed=settings.seed)
     return network.to(memory_format=torch.channels_last)
+
+
+def _start_blocks_at_zero(network: nn.Module, name: str) -> None:
+    if not zero_gamma(network):
+        expected, got = "a network of residual blocks that end with a norm", "one without any"
+        hint = "Leave --zero-gamma out"
+        raise UsageError("Nothing to start at zero", where=f"--zero-gamma, {name}", expected=expected, got=got, hint=hint)
 
 
 def _upper(extractor: FeatureExtractor, cut: Cut) -> nn.Module | None:
@@ -283,7 +296,7 @@ def _batches(
 
     views = settings.views
     if cut.streamed and views > 1:
-        views = max(views, settings.epochs or EPOCHS)  # a new one in every epoch
+        views = max(views, settings.planned_epochs)  # a new one in every epoch
     with contextlib.ExitStack() as stack:
         training = make(train, views, augmentation.key(seed=settings.seed))
         validation = make(val, 1, AUGMENTATIONS["none"].key(seed=0)).plain if val is not None and val.samples else None

@@ -26,6 +26,7 @@ from seefit.errors import UsageError
 from seefit.evaluation.calibrate import fit_temperature, softmax
 from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
+from seefit.models.architecture import first_head
 from seefit.models.backbone import check_backbone, load_backbone
 from seefit.settings import Settings
 from seefit.training.engine import check_device
@@ -118,7 +119,7 @@ def check_model(settings: Settings) -> None:
         ResourceError: No weights, or no GPU where one was asked for.
     """
     check_device(settings.device)
-    check_backbone(settings.backbone, settings.image_size)
+    check_backbone(settings.backbone, settings.image_size, seed=settings.weights_seed)
     if settings.way == "probe" and settings.head != "linear":
         hint = "Add --method finetune --freeze all, which trains the head alone"
         raise UsageError("A probe has a linear head", where="--head", expected="linear for a probe", got=settings.head, hint=hint)
@@ -149,20 +150,38 @@ def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Con
         UsageError: An unknown backbone or device, or a size the backbone cannot take.
         ResourceError: No weights, or no GPU where one was asked for.
     """
-    backbone = load_backbone(settings.backbone, settings.image_size, console=console)
+    backbone = load_backbone(settings.backbone, settings.image_size, seed=settings.weights_seed, console=console)
     fit: Fit
     if settings.fit == "auto":
         fit, why = choose_fit(sizes)
         console.say(f"Pictures: {_FITS[fit]}, since {why} (--fit)")
     else:
         fit = settings.fit
-    parts = choose_parts(backbone, settings.features)
+    parts = choose_parts(backbone, "pooled" if settings.from_scratch else settings.features)
     extractor = FeatureExtractor(backbone, parts, fit, device=settings.device, max_pixels=settings.max_pixels)
-    console.say(
-        f"Model: {backbone.name} at {backbone.image_size} px, frozen: {extractor.width:,} features per image, "
-        f"computed once by {extractor.engine.name} on {threads()} threads and kept"
-    )
+    console.say(f"Model: {backbone.name} at {backbone.image_size} px, {_described(extractor, settings)}")
     return extractor
+
+
+def _described(extractor: FeatureExtractor, settings: Settings) -> str:
+    if settings.from_scratch:
+        return f"with random weights of seed {settings.seed}"
+    engine = f"{extractor.engine.name} on {threads()} threads"
+    return f"frozen: {extractor.width:,} features per image, computed once by {engine} and kept"
+
+
+def start_from_scratch(settings: Settings, extractor: FeatureExtractor, classes: tuple[str, ...]) -> Fitted:
+    """Return a network as it begins, in the form of what fitting makes: its own head, and no temperature yet.
+
+    Args:
+        settings: What the user chose.
+        extractor: With the random weights; computes with the reference from now on.
+        classes: Names, in the order of the outputs.
+    """
+    backbone = extractor.backbone
+    extractor.use_reference()
+    weight, bias = first_head(backbone.name, len(classes), extractor.width, seed=settings.seed, image_size=backbone.image_size)
+    return Fitted(extractor, Head(weight, bias, "scratch", 0.0), 1.0, None, None, None)
 
 
 def fit_probe(

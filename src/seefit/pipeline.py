@@ -28,7 +28,18 @@ from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
 from seefit.extending import extension, inherit, prepare, told
 from seefit.files import clear_leftovers, to_json, write_text
-from seefit.fitting import UNCALIBRATED, Fitted, Part, bundle_parts, check_head, check_model, fit_probe, open_extractor, versions
+from seefit.fitting import (
+    UNCALIBRATED,
+    Fitted,
+    Part,
+    bundle_parts,
+    check_head,
+    check_model,
+    fit_probe,
+    open_extractor,
+    start_from_scratch,
+    versions,
+)
 from seefit.gathering import Gathered, gather
 from seefit.report.card import write_card
 from seefit.report.report import build_report
@@ -36,6 +47,7 @@ from seefit.resuming import agree, located, read_start, reopen
 from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
 from seefit.settings import Settings, to_yaml
 from seefit.telling import environment_line, interval, say_advice, say_counts, say_folds
+from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head
 
 SMALL_DATA = 2_000  # training images; below it the scores over folds are printed
@@ -129,20 +141,15 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
         extractor = open_extractor(settings, seen.sizes[split.index("train")], console=console)
         if older:
             prepare(extractor, older, seen, split)
-        features = extractor.extract(train_part.samples, train_part.sha256, console=console)
-    with clock.phase("fit"):
-        proof = (older.readable(val_part) or older.readable(train_part)) if older else None
-        fitted = fit_probe(settings, extractor, features, dataset.classes, train_part, val_part, proof=proof, console=console)
-    if fitted.folds and len(train_part.samples) < SMALL_DATA:
-        say_folds(fitted.folds, console)
-    advice = say_advice(settings, fitted, counts["train"], console)
-    probe, epochs = fitted, []
-    if settings.way == "finetune":
+    begun = _begin(settings, gathered, extractor, train_part, val_part, clock, console)
+    advice = say_advice(settings, begun, counts["train"], console)
+    fitted, epochs = begun, []
+    if settings.way != "probe":
         from seefit.finetuning import finetune_probe
 
-        with clock.phase("finetune"):
+        with clock.phase("train" if settings.from_scratch else "finetune"):
             fitted, history = finetune_probe(
-                settings, probe, dataset.classes, train_part, val_part, checkpoints=run / "checkpoints", console=console
+                settings, begun, dataset.classes, train_part, val_part, checkpoints=run / "checkpoints", console=console
             )
         epochs = [asdict(epoch) for epoch in history]
     if not fitted.calibrated:
@@ -159,17 +166,39 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
         extended = extension(run, older, seen.samples, dataset.classes, seed=settings.seed) if older else None
     metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {
-        "probe": None if probe is fitted else {"val": probe.val, "cross_validation": probe.folds},
+        "probe": {"val": begun.val, "cross_validation": begun.folds} if settings.way == "finetune" else None,
         "advice": advice,
         "engine": extractor.engine.name,
         "counts": counts,
         "groups": groups,
         "bundle": bundle.hash,
         "seconds": clock.seconds,
-        "images_per_second": round(len(seen.samples) / max(clock.seconds["scan"] + clock.seconds["features"], 1e-9), 1),
+        "images_per_second": None if settings.from_scratch else _rate(len(seen.samples), clock),
     }
     _finish(run, metrics, clock, console)
     return Run(run, metrics)
+
+
+def _begin(
+    settings: Settings, gathered: Gathered, extractor: FeatureExtractor, train: Part, val: Part, clock: Clock, console: Console
+) -> Fitted:
+    """Fit the probe; or, from scratch, take the network as it begins."""
+    older, classes = gathered.older, gathered.dataset.classes
+    if settings.from_scratch:
+        return start_from_scratch(settings, extractor, classes)
+    with clock.phase("features"):
+        features = extractor.extract(train.samples, train.sha256, console=console)
+    with clock.phase("fit"):
+        proof = (older.readable(val) or older.readable(train)) if older else None
+        fitted = fit_probe(settings, extractor, features, classes, train, val, proof=proof, console=console)
+    if fitted.folds and len(train.samples) < SMALL_DATA:
+        say_folds(fitted.folds, console)
+    return fitted
+
+
+def _rate(images: int, clock: Clock) -> float:
+    """Return how many images were read and turned into features per second."""
+    return round(images / max(clock.seconds["scan"] + clock.seconds["features"], 1e-9), 1)
 
 
 def _write_first_files(run: Path, seen: Scan, split: Split) -> None:

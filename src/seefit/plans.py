@@ -29,9 +29,8 @@ from seefit.training.network import TrainedNetwork
 from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser, parse_rates, scale_rate, spread_rates
 from seefit.training.schedule import make_schedule
 
-EPOCHS = 12
 RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "adagrad": 1e-2, "momentum": 1e-2, "sgd": 3e-2}  # of the head, for batches of 64
-DEPTH_SPAN = 10.0  # how many times smaller the rate of the lowest trained layer is than the head's
+DEPTH_SPAN = 10.0  # how many times smaller the rate of the lowest trained layer is than the head's; 1 from scratch
 TRIAL_STEPS = 2  # timed, after one that is not
 
 Rates = tuple[float, float]  # of the lowest trained layer and of the head
@@ -115,7 +114,7 @@ def make_plan(
     Raises:
         UsageError: A schedule, rate or loss that cannot be had.
     """
-    epochs = settings.epochs or EPOCHS
+    epochs = settings.planned_epochs
     steps = math.ceil(batches / settings.accumulate)
     stages = [*(trained_stages(network.upper) if network.upper is not None else []), list(network.head.named_parameters("head"))]
     low, high = rates or _base_rates(settings)
@@ -154,8 +153,8 @@ def _loss_name(settings: Settings) -> str:
 
 def _base_rates(settings: Settings) -> Rates:
     """Return the rates that were given, else the usual ones of the optimiser."""
-    usual = RATES[settings.optimiser]
-    low, high = parse_rates(settings.lr or "auto") or (usual / DEPTH_SPAN, usual)
+    usual, span = RATES[settings.optimiser], 1 if settings.from_scratch else DEPTH_SPAN
+    low, high = parse_rates(settings.lr or "auto") or (usual / span, usual)
     return (scale_rate(low, settings.batch), scale_rate(high, settings.batch)) if settings.scale_lr else (low, high)
 
 
@@ -168,9 +167,10 @@ def is_sought(settings: Settings) -> bool:
     return settings.lr is not None and parse_rates(settings.lr) is None
 
 
-def spread(rate: float) -> Rates:
-    """Return the rates of the lowest trained layer and of the head for a rate of the head that was found."""
-    return two_digits(rate / DEPTH_SPAN), rate
+def spread(rate: float, plan: Plan) -> Rates:
+    """Return the rates of the lowest trained layer and of the head for a rate of the head that was found, as far apart as a plan's."""
+    lowest, head = (float(plan.optimiser.param_groups[i]["initial_lr"]) for i in (0, -1))
+    return two_digits(rate * lowest / head), rate
 
 
 def rates_text(plan: Plan) -> str:
@@ -202,7 +202,7 @@ def find_rates(
         console.say(f"Learning rate of the head: {high:g}, found when the run began")
         return low, high
     found = suggest(sweep(network, plan, training, seconds_per_batch=choice.seconds_per_batch, console=console))
-    rates = spread(found.rate)
+    rates = spread(found.rate, plan)
     console.say(f"Learning rate of the head: {found.rate:g} ({found.why})")
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +215,7 @@ def _begin_epoch(settings: Settings, stages: list[list[nn.Parameter]]) -> Callab
 
     def begin(network: nn.Module, number: int) -> None:
         network.train()
-        if settings.norms == "frozen":
+        if not settings.trains_norms:
             freeze_norms(network)
         free = 1 + number // settings.gradual if settings.gradual else len(stages)
         for depth, stage in enumerate(reversed(stages)):
@@ -229,7 +229,8 @@ def promise(settings: Settings, what: str, network: TrainedNetwork, plan: Plan, 
     """Say what will be trained, how, and how long it will take on this computer."""
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     minutes = plan.epochs * batches * choice.seconds_per_batch / 60
+    doing = f"Training {what} from scratch" if settings.from_scratch else f"Fine-tuning {what}"
     return (
-        f"Fine-tuning {what}: {trained:,} weights, {plan.epochs} epochs of {settings.optimiser} in {choice.precision} "
+        f"{doing}: {trained:,} weights, {plan.epochs} epochs of {settings.optimiser} in {choice.precision} "
         f"on {threads()} threads, about {max(minutes, 0.1):.1f} min"
     )

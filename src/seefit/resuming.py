@@ -76,16 +76,10 @@ def agree(began: Settings, given: Mapping[str, Any]) -> Settings:
     problems = [_fixed(name, str(getattr(began, name)), getattr(now, name)) for name in others]
     if "epochs" in given and began.way == "probe":
         problems.append(_fixed("epochs", "a run that trains the upper layers", "a probe, which has no epochs"))
-    elif "epochs" in given and (now.epochs or 0) < (least := began.epochs or _usual_epochs()):
+    elif "epochs" in given and (now.epochs or 0) < (least := began.planned_epochs):
         problems.append(_fixed("epochs", f"at least the {least} that the run began with", now.epochs))
     raise_all(problems)
     return now
-
-
-def _usual_epochs() -> int:
-    from seefit.plans import EPOCHS  # brings torch
-
-    return EPOCHS
 
 
 def _fixed(name: str, expected: str, got: object) -> SeefitError:
@@ -110,7 +104,7 @@ def reopen(run: Path, began: Settings, settings: Settings) -> str:
         metrics = read_metrics(run)
         del metrics["seconds"]["report"]
         write_text(run / "metrics.json", to_json(metrics))
-    return growth_note(settings.schedule, settings.epochs or _usual_epochs())
+    return growth_note(settings.schedule, settings.planned_epochs)
 
 
 def located(settings: Settings, folder: Path) -> Settings:

@@ -24,7 +24,7 @@ class ProbeSettings(BaseModel):
     sha256: str | None = None
     extend: Path | None = None
     preset: Literal["fast", "balanced"] = "fast"
-    method: Literal["probe", "finetune"] | None = None
+    method: Literal["probe", "finetune", "scratch"] | None = None
     backbone: str = "lite0"
     features: Literal["auto", "stages", "pooled", "flatten"] = "auto"
     image_size: int | None = None
@@ -43,6 +43,16 @@ class ProbeSettings(BaseModel):
     def way(self) -> str:
         """The method: that given by hand, or the preset's."""
         return self.method or METHODS[self.preset]
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network begins with random weights and all of it is trained."""
+        return self.way == "scratch"
+
+    @property
+    def weights_seed(self) -> int | None:
+        """What random weights are drawn from; None for pretrained ones."""
+        return self.seed if self.from_scratch else None
 
     @field_validator("data", mode="before")
     @classmethod
@@ -83,7 +93,7 @@ class Settings(ProbeSettings):
     dropout: float | None = Field(None, ge=0, lt=1)
     clip: float | None = Field(None, gt=0)
     average: float = Field(0, ge=0, lt=1)
-    norms: Literal["frozen", "trained"] = "frozen"
+    norms: Literal["frozen", "trained"] | None = None
     gradual: int = Field(0, ge=0)
     zero_gamma: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -91,6 +101,16 @@ class Settings(ProbeSettings):
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = "loss"
     keep: Literal["best", "last"] = "best"
     every: int | None = Field(None, ge=1)
+
+    @property
+    def planned_epochs(self) -> int:
+        """How many epochs of training: as given by hand, or the method's."""
+        return self.epochs or (SCRATCH_EPOCHS if self.from_scratch else EPOCHS)
+
+    @property
+    def trains_norms(self) -> bool:
+        """Whether batch norms measure the images anew; from scratch there is nothing that they could keep."""
+        return self.from_scratch or self.norms == "trained"
 
     @field_validator("schedule_options", mode="before")
     @classmethod
@@ -112,6 +132,7 @@ ALIASES = {
     "rate": "lr",
     "learning_rate": "lr",
 }
+EPOCHS, SCRATCH_EPOCHS = 12, 30  # unless --epochs says otherwise
 METHODS = {"fast": "probe", "balanced": "finetune"}  # what a preset does unless --method says otherwise
 RESOLVED = "resolved"  # the section of config.yaml that says what the run made of the settings; not read back
 
@@ -120,14 +141,16 @@ def make_settings(given: dict[str, Any]) -> Settings:
     """Check settings given by name.
 
     Raises:
-        UsageError: Unknown names (with the closest match) and bad values, all together.
+        UsageError: Unknown names (with the closest match), bad values, and values that do not go with the method, all together.
     """
     named = {ALIASES.get(key, str(key)): value for key, value in given.items()}
     try:
-        return Settings(**named)
+        settings = Settings(**named)
     except ValidationError as error:
         raise_all([_problem(detail) for detail in error.errors()])
         raise
+    raise_all(_contradictions(settings))
+    return settings
 
 
 def read_settings(path: Path, overrides: dict[str, Any]) -> Settings:
@@ -188,6 +211,29 @@ def _problem(detail: Any) -> SeefitError:
     return UsageError(
         "Bad setting", where=option, expected=_expected(detail), got=repr(detail["input"]), hint=f"See `seefit train --help` for {option}"
     )
+
+
+def _contradictions(settings: Settings) -> list[SeefitError]:
+    """Return the settings that do not go with the method."""
+    if settings.from_scratch:
+        usable: dict[str, tuple[object, ...]] = {
+            "features": ("pooled", "auto"),
+            "head": ("linear",),
+            "freeze": ("none", "auto"),
+            "norms": ("trained", None),
+            "gradual": (0,),
+        }
+        wrong = [name for name, values in usable.items() if getattr(settings, name) not in values]
+        return [_contradiction(settings, name, f"{usable[name][0]}, since all of the network is trained") for name in wrong]
+    if settings.way == "finetune" and settings.zero_gamma:
+        return [_contradiction(settings, "zero_gamma", "--method scratch, since a pretrained network would lose what its blocks learned")]
+    return []
+
+
+def _contradiction(settings: Settings, name: str, expected: str) -> UsageError:
+    option = f"--{name.replace('_', '-')}"
+    got = f"{getattr(settings, name)} with --method {settings.way}"
+    return UsageError("Settings that do not go together", where=option, expected=expected, got=got, hint=f"Leave {option} out")
 
 
 def _expected(detail: Any) -> str:

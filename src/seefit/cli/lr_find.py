@@ -71,7 +71,7 @@ def _sweep(settings: Settings, console: Console) -> tuple[Curve, Suggestion, str
         seconds = ready.choice.seconds_per_batch
         curve = sweep(ready.network, ready.plan(), ready.training, seconds_per_batch=seconds, console=console)
         found = suggest(curve)
-        return curve, found, rates_text(ready.plan(spread(found.rate)))
+        return curve, found, rates_text(ready.plan(spread(found.rate, ready.plan())))
 
 
 def _record(curve: Curve, found: Suggestion, lr: str) -> dict[str, Any]:

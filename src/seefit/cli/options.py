@@ -17,7 +17,7 @@ def _model(*names: str, help: str, default: str) -> Any:
 
 
 def _training(*names: str, help: str, default: str) -> Any:
-    return typer.Option(*names, help=help, show_default=default, rich_help_panel="Training the upper layers (--method finetune)")
+    return typer.Option(*names, help=help, show_default=default, rich_help_panel="Training layers (--method finetune or scratch)")
 
 
 def _common(*names: str, help: str, default: str | bool = False) -> Any:
@@ -61,7 +61,10 @@ ClassWeights = Annotated[
 Preset = Annotated[
     str | None, _model(help="fast: a linear probe on frozen features; balanced: then the upper layers are trained too.", default="fast")
 ]
-Method = Annotated[str | None, _model(help="probe or finetune.", default="the preset's")]
+Method = Annotated[
+    str | None,
+    _model(help="probe, finetune, or scratch (the whole network from random weights; no preset does that).", default="the preset's"),
+]
 
 Head = Annotated[
     str | None, _training(help="linear; logit: one, for two classes; hidden: a dense layer with ReLU in front.", default="linear")
@@ -74,7 +77,7 @@ Augment = Annotated[
     str | None, _training(help="none, light, medium, strong, any-way-up, keep-colour; or with changes: light,rotation=20.", default="light")
 ]
 Views = Annotated[int | None, _training(help="Augmented views of an image that are kept.", default="8")]
-Epochs = Annotated[int | None, _training(help="How often every image is seen.", default="12")]
+Epochs = Annotated[int | None, _training(help="How often every image is seen.", default="12; from scratch 30")]
 Batch = Annotated[int | None, _training("--batch", "--batch-size", help="Images per batch.", default="64")]
 Accumulate = Annotated[int | None, _training(help="Batches per step of the optimiser.", default="1")]
 Optimiser = Annotated[
@@ -115,11 +118,13 @@ Dropout = Annotated[
 ]
 Clip = Annotated[float | None, _training(help="Largest norm of the gradient.", default="off")]
 Average = Annotated[float | None, _training(help="Decay of the moving average of the weights; 0 for none.", default="0")]
-Norms = Annotated[str | None, _training(help="Batch norms above the boundary: frozen or trained.", default="frozen")]
+Norms = Annotated[str | None, _training(help="Batch norms above the boundary: frozen or trained.", default="frozen; from scratch trained")]
 Gradual = Annotated[
     int | None, _training(help="Free one more stage every so many epochs, from the head down; 0: all at once.", default="0")
 ]
-ZeroGamma = Annotated[bool | None, _training("--zero-gamma", help="Start every residual block as an identity.", default="off")]
+ZeroGamma = Annotated[
+    bool | None, _training("--zero-gamma", help="From scratch: start every residual block as an identity.", default="off")
+]
 Precision = Annotated[str | None, _training(help="fp32, bf16, or auto: what is faster here.", default="auto")]
 Patience = Annotated[int | None, _training(help="Stop after so many epochs without a better validation metric.", default="never")]
 Monitor = Annotated[str | None, _training(help="The validation metric: loss, accuracy or balanced_accuracy.", default="loss")]

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from seefit.errors import UsageError, unknown_name
 from seefit.models.hub import TORCHVISION
 from seefit.models.own import is_own, load_own
-from seefit.models.weights import Weights, read_weights
+from seefit.models.weights import Weights, drawn_from, read_weights
 from seefit.models.zoo import PUBLISHED, ZOO
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import nn
+
+    Float = NDArray[np.float32]
 
 Result = TypeVar("Result")
 
@@ -131,7 +135,7 @@ def create_foreign(name: str, weights: Weights | None = None, *, image_size: int
 
     Args:
         name: As for `build`.
-        weights: Pretrained ones, or None for none; a user's own network has those that its function gives it.
+        weights: Pretrained or random ones, or None for none; a user's own network has those that its function gives it.
         image_size: Side of the input in pixels; None for what it was made for.
 
     Raises:
@@ -141,10 +145,42 @@ def create_foreign(name: str, weights: Weights | None = None, *, image_size: int
     """
     from seefit.models.traced import trace
 
-    network = _plain(name, None, image_size)
-    if weights is not None and not is_own(name):
+    seed = weights.seed if weights is not None else None
+    network = _plain(name, None, image_size, seed)
+    if weights is not None and seed is None and not is_own(name):
         network.load_state_dict(read_weights(name, weights, network.state_dict()))
     return trace(network, _config(name, image_size), name=name)
+
+
+def first_head(name: str, classes: int, width: int, *, seed: int, image_size: int | None = None) -> tuple[Float, Float]:
+    """Return the last linear layer that a network begins with when it is trained from scratch.
+
+    It is drawn as the network's makers draw it: the last layer there is from so many features to so many classes. Where there is
+    none, as in a user's own network for another number of classes, it is a linear layer as torch begins one.
+
+    Args:
+        name: As for `build`.
+        classes: Number of classes C.
+        width: Number of pooled features D.
+        seed: The same one gives the same numbers.
+        image_size: Side of the input in pixels; None for what it was made for.
+
+    Returns:
+        Weights (C, D) and biases (C,), zeros where the layer has none.
+    """
+    import torch
+    from torch import nn
+
+    with drawn_from(seed):
+        if is_foreign(name):
+            network = _plain(name, None if is_own(name) else classes, image_size, seed)
+        else:
+            network = _timm(name, image_size, {"num_classes": classes})
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        fitting = [layer for layer in layers if layer.weight.flatten(1).shape == (classes, width)]
+        head = fitting[-1] if fitting else nn.Linear(width, classes)
+    bias = torch.zeros(classes) if head.bias is None else head.bias
+    return head.weight.detach().flatten(1).numpy().copy(), bias.detach().numpy().copy()
 
 
 def pooled(output: torch.Tensor, part: str) -> list[torch.Tensor]:
@@ -214,10 +250,10 @@ def _timm(name: str, image_size: int | None, options: dict[str, int]) -> nn.Modu
     return network.eval()
 
 
-def _plain(name: str, classes: int | None, image_size: int | None) -> nn.Module:
-    """Build a foreign network as its makers do."""
+def _plain(name: str, classes: int | None, image_size: int | None, seed: int | None = None) -> nn.Module:
+    """Build a foreign network as its makers do; with a seed, to be trained from the weights that it begins with."""
     if is_own(name):
-        return load_own(name, classes).eval()
+        return load_own(name, classes, seed=seed or 0).eval()
     if name in PUBLISHED:
         from seefit.models.classic import classic
 
@@ -227,7 +263,7 @@ def _plain(name: str, classes: int | None, image_size: int | None) -> nn.Module:
     short = name.removeprefix(TORCHVISION)
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     if short in {"googlenet", "inception_v3"}:  # as torchvision builds them for its weights
-        options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
+        options |= {"aux_logits": False, "init_weights": seed is not None, "transform_input": True}
     network: nn.Module = torchvision.models.get_model(short, weights=None, **options)
     return network.eval()
 

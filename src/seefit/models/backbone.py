@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,17 @@ from seefit.environment import cache_folder
 from seefit.errors import ArtefactError, UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
 from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, is_foreign, size_option
-from seefit.models.weights import Weights, available, check_available, find_weights, no_weights, read_weights
+from seefit.models.weights import (
+    Weights,
+    available,
+    check_available,
+    drawn_from,
+    find_again,
+    find_weights,
+    no_weights,
+    random_weights,
+    read_weights,
+)
 from seefit.models.zoo import resolve
 
 if TYPE_CHECKING:
@@ -61,7 +71,7 @@ class Backbone:
         mean: Per channel, of RGB in [0, 1].
         std: Per channel, of RGB in [0, 1].
         stages: Every output, from the lowest to ``pooled``.
-        weights: Identity of the weights: a sha256, or hub name and timm version.
+        weights: Identity of the weights: a sha256, hub name and timm version, or the seed of random ones.
         onnx: The network: ``pixels`` (N, 3, S, S) float32 in, one output per stage.
         sha256: Of the ONNX file.
         state: The file of its whole state dict when its weights are not those that its name stands for, such as fine-tuned ones.
@@ -92,12 +102,13 @@ class Backbone:
         return stage.channels * (2 if stage.side else 1)
 
 
-def load_backbone(name: str, image_size: int | None = None, *, console: Console = QUIET) -> Backbone:
+def load_backbone(name: str, image_size: int | None = None, *, seed: int | None = None, console: Console = QUIET) -> Backbone:
     """Return a backbone from the cache folder, converting it first when it is not there.
 
     Args:
         name: A timm name, ``torchvision/<name>``, ``file.py:function``, or one of seefit's short names (``lite0``).
         image_size: Side of the input in pixels; None for what the backbone's own data config says.
+        seed: For random weights, drawn from it; None for pretrained ones.
         console: Where to say that a conversion runs.
 
     Raises:
@@ -107,25 +118,27 @@ def load_backbone(name: str, image_size: int | None = None, *, console: Console 
     """
     name = resolve(name)
     check_size(image_size)
-    weights = find_weights(name)
+    weights = find_weights(name) if seed is None else random_weights(name, seed)
     description = _description(name, image_size, weights)
     kept = _kept(description)
     if kept is not None:
         return kept
     check_name(name)
-    _check_weights(name, ask=True)
+    if seed is None:
+        _check_weights(name, ask=True)
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
-    if "torch" not in sys.modules:
+    if "torch" not in sys.modules and seed is None:  # random weights are trained, for which this process needs torch anyway
         _convert_apart(name, image_size)
     return _kept(description) or _convert(name, image_size, weights, description.with_suffix(".onnx"))
 
 
-def check_backbone(name: str, image_size: int | None = None) -> None:
+def check_backbone(name: str, image_size: int | None = None, *, seed: int | None = None) -> None:
     """Refuse a name that nobody knows, a size out of bounds or weights that cannot be had, before any work is done.
 
     Args:
         name: As in `load_backbone`.
         image_size: Likewise.
+        seed: Likewise.
 
     Raises:
         UsageError: The name is unknown, or the size out of bounds.
@@ -133,19 +146,24 @@ def check_backbone(name: str, image_size: int | None = None) -> None:
     """
     name = resolve(name)
     check_size(image_size)
-    if not _description(name, image_size, find_weights(name)).is_file():
+    if seed is not None:
+        check_name(name)
+    elif not _description(name, image_size, find_weights(name)).is_file():
         check_name(name)
         _check_weights(name, ask=False)
 
 
 def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:
-    """Create a model in evaluation mode, with the given pretrained weights or without any.
+    """Create a model in evaluation mode, with the given pretrained or random weights or without any.
 
     Raises:
         UsageError: The name is unknown, or a user's own network cannot be used.
         ResourceError: The weights are on the hub and it cannot be reached.
     """
     check_name(name)
+    if weights is not None and weights.seed is not None:
+        with drawn_from(weights.seed):
+            return create_foreign(name, weights, image_size=image_size) if is_foreign(name) else create(name, image_size=image_size)
     if is_foreign(name):
         return create_foreign(name, weights, image_size=image_size)
     import timm
@@ -168,21 +186,30 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
     return model.eval()
 
 
-def tower(backbone: Backbone) -> torch.nn.Module:
-    """Return a kept backbone as a torch module from pixels (N, 3, S, S) to one output per stage, as its ONNX file has them.
+def tower(backbone: Backbone, outputs: Sequence[str] | None = None) -> torch.nn.Module:
+    """Return a kept backbone as a torch module.
+
+    Args:
+        backbone: The network.
+        outputs: Names of stages, with `FLAT` to flatten a map; None for all stages, as the ONNX file has them.
+
+    Returns:
+        A module from pixels (N, 3, S, S) to a tuple with the map or vector of each output.
 
     Raises:
         ArtefactError: The weights that are there now are not those that its ONNX file was made with.
     """
     import torch
 
-    return _tower(_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size))[0]
+    names = [stage.name for stage in backbone.stages]
+    kept = None if outputs is None else [(names.index(name.removesuffix(FLAT)), name.endswith(FLAT)) for name in outputs]
+    return _tower(_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size), kept)[0]
 
 
 def _model(backbone: Backbone) -> torch.nn.Module:
     """Return the network with the very weights of a backbone."""
     if backbone.state is None:
-        weights = find_weights(backbone.name)
+        weights = find_again(backbone.name, backbone.weights)
         _check_same(backbone, weights.identity)
         return create(backbone.name, weights, image_size=backbone.image_size)
     from safetensors.torch import load_file
@@ -309,19 +336,21 @@ def _unfit(name: str, image_size: int | None, error: Exception) -> UsageError:
     return UsageError("Cannot use the backbone", where=name, expected=expected, got=reason, hint=hint)
 
 
-def _tower(model: Any, probe: torch.Tensor) -> tuple[torch.nn.Module, tuple[Stage, ...]]:
-    """Wrap a timm model so that it returns every stage's map, the last map where it is another, and its own pooling."""
+def _tower(model: Any, probe: torch.Tensor, kept: list[tuple[int, bool]] | None = None) -> tuple[torch.nn.Module, tuple[Stage, ...]]:
+    """Wrap a timm model so that it returns every stage's map, the last map where it is another, and its own pooling; or some of them."""
     import torch
 
     class Tower(torch.nn.Module):
         def __init__(self, last_map: bool) -> None:
             super().__init__()
             self.model, self.last_map = model, last_map
+            self.kept: list[tuple[int, bool]] | None = None
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
             last, maps = self.model.forward_intermediates(pixels, output_fmt="NCHW")
             final = [_channels_first(last, self.model)] if self.last_map else []
-            return (*maps, *final, self.model.forward_head(last, pre_logits=True))
+            outputs = (*maps, *final, self.model.forward_head(last, pre_logits=True))
+            return outputs if self.kept is None else tuple(outputs[i].flatten(1) if flat else outputs[i] for i, flat in self.kept)
 
     with torch.no_grad():
         last, maps = model.forward_intermediates(probe, output_fmt="NCHW")
@@ -329,6 +358,7 @@ def _tower(model: Any, probe: torch.Tensor) -> tuple[torch.nn.Module, tuple[Stag
         outputs = tower(probe)
     names = [info["module"] for info in model.feature_info][: len(maps)] + ["final"] * tower.last_map + ["pooled"]
     stages = [Stage(n, int(o.shape[1]), int(o.shape[2]) if o.dim() == 4 else 0) for n, o in zip(names, outputs, strict=True)]
+    tower.kept = kept
     return tower, tuple(stages)
 
 

@@ -59,12 +59,12 @@ class Subsample(nn.Module):
 
     def __init__(self, maps: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(maps, 1, 1))
-        self.bias = nn.Parameter(torch.empty(maps, 1, 1))
+        self.weight = nn.Parameter(torch.empty(maps))
+        self.bias = nn.Parameter(torch.empty(maps))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return maps (N, C, H // 2, W // 2)."""
-        return F.avg_pool2d(x, 2) * 4 * self.weight + self.bias
+        return F.avg_pool2d(x, 2) * 4 * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
 
 
 class TableConv(nn.Module):

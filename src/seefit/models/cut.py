@@ -2,7 +2,8 @@
 
 The boundary is a stage: its map is all that the upper part sees of an image. Cutting goes through a symbolic trace of
 the whole network (torch.fx), so any timm network of which the boundary is a true bottleneck can be cut; one whose
-later layers also look below it, such as a transformer that carries a class token past its maps, cannot.
+later layers also look below it, such as a transformer that carries a class token past its maps, cannot. The whole network is
+not traced: whatever its makers do differently in training is done.
 """
 
 from __future__ import annotations
@@ -53,19 +54,21 @@ def upper_part(backbone: Backbone, boundary: str, outputs: Sequence[str]) -> nn.
 
     Returns:
         A module from the boundary's map (N, c, h, w) to a tuple with the map or vector of each output. Its parameters and
-        buffers have the names that they have in the whole network, after ``model.``.
+        buffers have the names that they have in the whole network, after ``model.``; those that the outputs do not need, such as
+        the network's own classifier, are left out, or frozen where it is the whole network.
 
     Raises:
         UsageError: The network cannot be cut there.
     """
+    if boundary == PIXELS:
+        return _whole(backbone, outputs)
     whole: Any = tower(backbone)
     names = [stage.name for stage in backbone.stages]
     wanted = [(names.index(name.removesuffix(FLAT)), name.endswith(FLAT)) for name in outputs]
     try:
         graph = _Tracer(whole.model).trace(whole)
         found = _returned(graph)
-        if boundary != PIXELS:
-            _move_input(graph, found[names.index(boundary)])
+        _move_input(graph, found[names.index(boundary)])
     except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError) as error:
         raise _uncut(
             backbone, boundary, f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no reason given'}"
@@ -82,6 +85,17 @@ def upper_part(backbone: Backbone, boundary: str, outputs: Sequence[str]) -> nn.
     part.recompile()
     part.delete_all_unused_submodules()
     return part
+
+
+def _whole(backbone: Backbone, outputs: Sequence[str]) -> nn.Module:
+    network = tower(backbone, outputs)
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    with torch.enable_grad():
+        found = network(torch.zeros(2, 3, backbone.image_size, backbone.image_size))
+        gradients = torch.autograd.grad([output.sum() for output in found], weights, allow_unused=True)
+    for parameter, gradient in zip(weights, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
+    return network
 
 
 def _returned(graph: fx.Graph) -> list[fx.Node]:

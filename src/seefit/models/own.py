@@ -34,12 +34,13 @@ def is_own(name: str) -> bool:
     return _OWN.fullmatch(name) is not None
 
 
-def load_own(name: str, classes: int | None = None) -> torch.nn.Module:
+def load_own(name: str, classes: int | None = None, *, seed: int = 0) -> torch.nn.Module:
     """Call a function of a user's file and return the network that it makes.
 
     Args:
         name: ``file.py:function``; the function needs no arguments.
         classes: Passed to the function as ``classes``; None passes nothing.
+        seed: Of the random numbers that the function draws.
 
     Returns:
         The network, in the mode in which the function left it.
@@ -56,7 +57,7 @@ def load_own(name: str, classes: int | None = None) -> torch.nn.Module:
     if not path.is_file():
         raise _unfit(name, f"a Python file {path}", "a folder" if path.is_dir() else "nothing there")
     with _running(name, path.parent), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         function = _function(path, found["function"])
         network = function(**_arguments(name, function, classes))
     if not isinstance(network, torch.nn.Module):
@@ -64,15 +65,19 @@ def load_own(name: str, classes: int | None = None) -> torch.nn.Module:
     return network
 
 
-def own_identity(name: str) -> str:
+def own_identity(name: str, seed: int = 0) -> str:
     """Return what tells a user's network from others: a hash of its file and of all its numbers.
+
+    Args:
+        name: ``file.py:function``.
+        seed: As for `load_own`.
 
     Raises:
         UsageError: As `load_own`.
     """
     import torch
 
-    network = load_own(name)
+    network = load_own(name, seed=seed)
     digest = hashlib.sha256(Path(name.rpartition(":")[0]).read_bytes())
     for key, tensor in network.state_dict().items():
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())

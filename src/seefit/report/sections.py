@@ -287,6 +287,8 @@ def _method_lead(record: Record, words: Words) -> list[str]:
     lead = [words(f"method.rests.{record.part}", images=f"{int(record.headline['n']):,}")] if record.headline else []
     if record.config.get("group_by") not in {None, "", "none"}:
         lead.append(words("method.groups", name=shown(str(record.config["group_by"]), 80)))
+    if record.bundle.get("method") == "scratch":
+        lead.append(words("method.scratch", backbone=shown(str(record.bundle.get("backbone", "–")))))
     lead.append(words("method.seed", seed=_plain(record.config.get("seed"))))
     return lead
 

@@ -130,7 +130,7 @@ def fit_head(
     if not folds:
         return _nearest_mean(features, labels, targets.shape[1], weights, scale)  # knows no prior that could be taken out
     head = _logistic(features, targets, weights, scale, folds, seed, console)
-    return _without_prior(head, class_shares(targets, weights)) if balance == "prior" else head
+    return without_prior(head, class_shares(targets, weights)) if balance == "prior" else head
 
 
 def class_shares(targets: Float, weights: Double) -> Double:
@@ -338,11 +338,11 @@ def _nearest_mean(features: Float, labels: Index, classes: int, weights: Double,
     return Head(weight, bias, "nearest-mean", 0.0)
 
 
-def _without_prior(head: Head, shares: Double) -> Head:
-    """Shift the logits to equal class shares: subtract the logarithm of the training shares."""
+def without_prior(head: Head, shares: Double) -> Head:
+    """Return the head with its logits shifted to equal class shares: less the logarithm of the (C,) training shares."""
     shift = np.log(np.maximum(shares, 1e-12)).astype(np.float32)
     logits = head.fold_logits - shift if head.fold_logits.size else head.fold_logits
-    return Head(head.weight, head.bias - shift, head.method, head.strength, head.path, head.fold_rows, logits, head.folds)
+    return replace(head, bias=head.bias - shift, fold_logits=logits)
 
 
 def _balanced_accuracy(predicted: Index, truth: Index) -> float:

@@ -13,16 +13,21 @@ from seefit.training.heads import TrainedHead
 from seefit.training.solver import Float, Standardised
 
 
+def unscaled(width: int) -> Standardised:
+    """Return the scale with which `TrainedNetwork` leaves (N, width) features as they are."""
+    return Standardised(np.zeros(width, np.float32), np.full(width, np.sqrt(width), np.float32))
+
+
 class TrainedNetwork(nn.Module):
     """Activations, and pooled features from below the boundary, to logits.
 
     The features are those of the probe, in its order. The head sees them standardised and divided by the square root of their
     number: a step of the optimiser, which moves every weight by about its rate, then moves a logit by about as much for a head
-    of any width, and one rate suits head and layers.
+    of any width, and one rate suits head and layers. From scratch it sees them `unscaled`.
 
     Args:
         upper: From the boundary's map to a tuple of maps (N, c, h, w) and vectors (N, d); None when the head alone is trained.
-        scale: Mean and spread of the features on the training part.
+        scale: Mean and spread of the features on the training part, or `unscaled`.
         head: From (N, D) features to logits (N, C).
     """
 
