@@ -53,8 +53,8 @@ def test_what_is_kept_is_what_the_lower_part_gives(backbone: Backbone, samples: 
     rows = [(i, view) for i in range(5) for view in (0, 1, 3)]
     session = open_session(features_model(backbone, ("blocks.0/flat", *BELOW)), intra_threads=1)
     with opened(backbone, samples) as activations:
-        assert activations.fill(rows) == 15
-        assert activations.fill(rows) == 0
+        assert activations.kept.fill(rows) == 15
+        assert activations.kept.fill(rows) == 0
         mixed = [rows[7], rows[2], rows[14], rows[0]]
         maps, below = activations.read(mixed)
         assert (maps.shape, str(maps.dtype), below.shape, str(below.dtype)) == ((4, 4, 8, 8), "float16", (4, 8), "float32")
@@ -67,40 +67,40 @@ def test_what_is_kept_is_what_the_lower_part_gives(backbone: Backbone, samples: 
 
 def test_new_views_and_images_cost_only_themselves(backbone: Backbone, samples: list[Sample]) -> None:
     with opened(backbone, samples[:3]) as activations:
-        activations.fill([(i, 0) for i in range(3)])
+        activations.kept.fill([(i, 0) for i in range(3)])
     with opened(backbone, samples[::-1]) as activations:
-        assert activations.missing([(i, 0) for i in range(5)]) == [(0, 0), (1, 0)]
-        assert activations.fill([(i, view) for i in range(5) for view in (0, 1)]) == 7
+        assert activations.kept.missing([(i, 0) for i in range(5)]) == [(0, 0), (1, 0)]
+        assert activations.kept.fill([(i, view) for i in range(5) for view in (0, 1)]) == 7
 
 
 def test_a_damaged_value_is_computed_again_and_never_used(backbone: Backbone, samples: list[Sample]) -> None:
     rows, heard = [(i, 0) for i in range(5)], Listener()
     with opened(backbone, samples, console=heard) as activations:
-        activations.fill(rows)
+        activations.kept.fill(rows)
         good = activations.read(rows)
         with open_store() as store, store._environment.env.begin(write=True) as transaction:
-            database = store._environment.shelf(activations._recipe.shelf)
-            key = activations._key(rows[2])
+            database = store._environment.shelf(activations.kept.recipe.shelf)
+            key = activations.kept.key(rows[2])
             value = bytearray(transaction.get(key, db=database) or b"")
             value[100] ^= 1
             transaction.put(key, bytes(value), db=database)
         again = activations.read(rows)
         for before, after in zip(good, again, strict=True):
             np.testing.assert_array_equal(before, after)
-        assert activations.missing(rows) == []
+        assert activations.kept.missing(rows) == []
     assert heard.warned == ["1 kept activations were damaged and are computed again"]
 
 
 def test_what_does_not_fit_into_memory_is_computed_in_smaller_batches(backbone: Backbone, samples: list[Sample]) -> None:
     rows, heard = [(i, view) for i in range(5) for view in (0, 1)], Listener()
     with opened(backbone, samples) as activations:
-        activations.fill(rows)
+        activations.kept.fill(rows)
         expected = activations.read(rows)
         with open_store() as store:
             store.clear()
     with opened(backbone, samples, console=heard) as activations:
         activations._engine = Fussy(activations._reference, 3)
-        assert activations.fill(rows) == 10
+        assert activations.kept.fill(rows) == 10
         maps, below = activations.read(rows)
         np.testing.assert_allclose(maps, expected[0], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(below, expected[1], rtol=1e-3, atol=1e-4)
@@ -112,7 +112,7 @@ def test_what_does_not_fit_into_memory_is_computed_in_smaller_batches(backbone: 
 
 def test_without_a_boundary_the_pooled_features_alone_are_kept(backbone: Backbone, samples: list[Sample]) -> None:
     with opened(backbone, samples, boundary=None) as activations:
-        activations.fill([(0, 0)])
+        activations.kept.fill([(0, 0)])
         maps, below = activations.read([(0, 0)])
     assert (maps.shape, below.shape) == ((1, 0, 0, 0), (1, 8))
 

@@ -97,7 +97,7 @@ def inherit(settings: Settings) -> Settings:
     came_out = {**model, "image_size": resolved["image_size"]}
     others = [name for name in model if not _fits(by_hand.get(name), came_out[name])]
     raise_all([_another_model(run, name, came_out[name], by_hand[name]) for name in others])
-    kept = theirs.model_dump(exclude=ABOUT_DATA)
+    kept = theirs.model_dump(exclude=ABOUT_DATA | {"teacher"})  # which does not know new classes
     return make_settings({**kept, **_shares(read_split(run / "split.csv")), **by_hand, **model})
 
 

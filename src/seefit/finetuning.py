@@ -9,8 +9,6 @@ scratch, what goes in is the network as it begins (`seefit.fitting.start_from_sc
 from __future__ import annotations
 
 import contextlib
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from seefit.bundle.bundle import Bundle
 from seefit.console import QUIET, Console
 from seefit.errors import UsageError, unknown_name
 from seefit.fitting import Fitted, Part, calibrate
@@ -31,6 +30,7 @@ from seefit.models.cut import PIXELS, boundaries, trained_layers, upper_part, wh
 from seefit.models.tuned import tuned_backbone
 from seefit.plans import Choice, Rates, choose_precision, find_rates, is_sought, make_plan, promise, rates_text
 from seefit.settings import Settings
+from seefit.teaching import check_same_teacher, taught
 from seefit.training.activations import Activations, room, shape_of
 from seefit.training.augment import AUGMENTATIONS, Augmentation, parse_augmentation
 from seefit.training.batches import KeptBatches, Order, PixelBatches
@@ -110,6 +110,7 @@ def finetune_probe(
     train: Part,
     val: Part | None,
     *,
+    teacher: Bundle | None = None,
     checkpoints: Path | None = None,
     console: Console = QUIET,
 ) -> tuple[Fitted, list[Epoch]]:
@@ -122,13 +123,14 @@ def finetune_probe(
         train: What is trained on.
         val: Tells the best epoch and gives the temperature; without one the last epoch counts and the temperature stays 1: the
             out-of-fold scores of the probe say nothing of the network that was trained since, which has seen every image.
+        teacher: Its answers are learnt too, beside the labels.
         checkpoints: Where the state after each epoch is kept; training goes on from what is there.
         console: Where to say what happens.
 
     Returns:
         What fitting made, now with the trained network; and a row per epoch.
     """
-    with prepared(settings, fitted, classes, train, val, checkpoints=checkpoints, console=console) as ready:
+    with prepared(settings, fitted, classes, train, val, teacher=teacher, checkpoints=checkpoints, console=console) as ready:
         network, training, plan = ready.network, ready.training, ready.plan()
         trained = trained_layers(fitted.extractor.backbone, network.upper)
         if is_sought(settings):
@@ -156,6 +158,7 @@ def prepared(
     train: Part,
     val: Part | None,
     *,
+    teacher: Bundle | None = None,
     checkpoints: Path | None = None,
     console: Console = QUIET,
 ) -> Iterator[Prepared]:
@@ -167,6 +170,7 @@ def prepared(
         classes: Likewise.
         train: Likewise.
         val: Likewise.
+        teacher: Likewise.
         checkpoints: Likewise.
         console: Likewise.
     """
@@ -180,10 +184,12 @@ def prepared(
             f"The activations would take {size / 1e9:,.1f} GB, more than there is room for: the images are streamed in every epoch"
         )
         cut = replace(cut, streamed=True)
+    if teacher is not None and checkpoints is not None:
+        check_same_teacher(checkpoints, teacher)
     network = _network(settings, fitted, train, cut)
     if sentence := told(network.head, classes):
         console.say(sentence)
-    with _batches(settings, extractor, cut, augmentation, classes, train, val, console) as (training, validation):
+    with _batches(settings, extractor, cut, augmentation, classes, train, val, console, teacher) as (training, validation):
         memory = Memory("training", _EFFECTS["trained" if settings.trains_norms else "frozen"], console)
         choice = choose_precision(settings, network, next(iter(training.epoch(0))), checkpoints, memory)
         yield Prepared(settings, augmentation, cut, network, training, validation, choice, memory)
@@ -268,6 +274,7 @@ def _batches(
     train: Part,
     val: Part | None,
     console: Console,
+    teacher: Bundle | None = None,
 ) -> Iterator[tuple[Batches, Callable[[], Iterable[Batch]] | None]]:
     """Give the training batches, and what gives those of the validation part: from kept activations, or streamed."""
     view = make_view(augmentation, seed=settings.seed)
@@ -291,33 +298,29 @@ def _batches(
             console=console,
         )
         stack.enter_context(activations)
-        _say_and_fill(activations, order, cut, console)
+        _say_and_fill(activations, order, cut)
         return KeptBatches(activations, order, targets, weights)
 
-    views = settings.views
+    views, epochs, view_key = settings.views, settings.planned_epochs, augmentation.key(seed=settings.seed)
     if cut.streamed and views > 1:
-        views = max(views, settings.planned_epochs)  # a new one in every epoch
+        views = max(views, epochs)  # a new one in every epoch
     with contextlib.ExitStack() as stack:
-        training = make(train, views, augmentation.key(seed=settings.seed))
+        own = make(train, views, view_key)
+        training: Batches = own
+        if teacher is not None:
+            training = stack.enter_context(
+                taught(settings, own, teacher, classes, train, view=view, view_key=view_key, epochs=epochs, console=console)
+            )
         validation = make(val, 1, AUGMENTATIONS["none"].key(seed=0)).plain if val is not None and val.samples else None
         yield training, validation
 
 
-def _say_and_fill(activations: Activations, order: Order, cut: Cut, console: Console) -> None:
-    """Keep what is missing; say size and time first, as the first few take."""
+def _say_and_fill(activations: Activations, order: Order, cut: Cut) -> None:
+    """Keep what is missing; say size and time first."""
     rows = order.every_row()
-    missing = activations.missing(rows)
-    if not missing:
-        return
-    started, first = time.monotonic(), missing[: min(len(missing), 8 * order.views)]
-    activations.fill(first)
-    left = (time.monotonic() - started) / len(first) * (len(missing) - len(first))
     size = activations.shape.bytes * len(rows) / 1e9
-    console.say(
-        f"Keeping the activations at {cut.boundary or 'the head'} of {order.images:,} images in {order.views} views: "
-        f"{size:.2f} GB in the cache folder, about {math.ceil(left):,} s"
-    )
-    activations.fill(missing[len(first) :])
+    what = f"Keeping the activations at {cut.boundary or 'the head'} of {order.images:,} images in {order.views} views"
+    activations.kept.fill_and_tell(rows, f"{what}: {size:.2f} GB in the cache folder")
 
 
 def _weights(settings: Settings, part: Part, classes: tuple[str, ...]) -> NDArray[np.float32]:

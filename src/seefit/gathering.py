@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from seefit.bundle.bundle import Bundle
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Dataset
 from seefit.data.growth import grow_split
@@ -19,6 +20,7 @@ from seefit.extending import Older, join, settle
 from seefit.fitting import Part
 from seefit.resuming import check_same_split, check_unchanged, split_before
 from seefit.settings import Settings
+from seefit.teaching import open_teacher, teacher_leaks
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class Gathered:
         seen: What its files are.
         split: The part of each usable image.
         older: What is taken over from the run that is extended; None otherwise.
+        teacher: The bundle that teaches; None without one.
+        leaks: Sentences about what the teacher knows of the images that the run is judged on.
     """
 
     dataset: Dataset
     seen: Scan
     split: Split
     older: Older | None
+    teacher: Bundle | None = None
+    leaks: list[str] = field(default_factory=list)
 
     def part(self, name: str) -> Part:
         """Return one part of the images, ``train``, ``val`` or ``test``, as far as training may see it."""
@@ -53,15 +59,17 @@ def gather(settings: Settings, run: Path | None, *, console: Console = QUIET) ->
         console: Where to say what was found.
 
     Raises:
-        UsageError: A source or option that makes no sense.
+        UsageError: A source or option that makes no sense, or a teacher that knows other classes.
         DataError: Images or labels that cannot be used.
         RunError: The data changed since the run began, or the run to extend cannot be.
+        ArtefactError: The teacher is no bundle, or a damaged one.
     """
     then = split_before(run) if run is not None else None
     dataset = _read(settings, run, then, console)
     older = None
     if settings.extend is not None:
         dataset, older = join(dataset, settings.extend)
+    teacher = open_teacher(settings, dataset.classes)
     seen = scan(dataset, max_pixels=settings.max_pixels, known=older.known if older else None, console=console)
     if older is not None:
         seen, older = settle(seen, older)
@@ -73,7 +81,10 @@ def gather(settings: Settings, run: Path | None, *, console: Console = QUIET) ->
     seen, split = _split(settings, seen, older)
     if run is not None and then is not None:
         check_same_split(run, then, seen.samples, split)
-    return Gathered(dataset, seen, split, older)
+    leaks = teacher_leaks(teacher, seen, split) if teacher is not None else []
+    for sentence in leaks:
+        console.warn(sentence)
+    return Gathered(dataset, seen, split, older, teacher, leaks)
 
 
 def _read(settings: Settings, run: Path | None, then: Sequence[SplitRow] | None, console: Console) -> Dataset:

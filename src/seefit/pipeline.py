@@ -130,7 +130,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     check_model(settings)
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
-    dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
+    dataset, seen, split, older, teacher = gathered.dataset, gathered.seen, gathered.split, gathered.older, gathered.teacher
     check_head(settings, dataset.classes)
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
@@ -149,7 +149,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
 
         with clock.phase("train" if settings.from_scratch else "finetune"):
             fitted, history = finetune_probe(
-                settings, begun, dataset.classes, train_part, val_part, checkpoints=run / "checkpoints", console=console
+                settings, begun, dataset.classes, train_part, val_part, teacher=teacher, checkpoints=run / "checkpoints", console=console
             )
         epochs = [asdict(epoch) for epoch in history]
     if not fitted.calibrated:
@@ -254,6 +254,7 @@ def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any
         STARTED_IN: str(folder),
         "root": str(gathered.dataset.root.absolute()),
         **({"extended_from": str(older.run)} if older else {}),
+        **({"teacher": gathered.teacher.hash} if gathered.teacher else {}),
         "backbone": backbone.name,
         "weights": backbone.weights,
         "image_size": backbone.image_size,
@@ -299,7 +300,7 @@ def _metrics(part: str, metrics: Metrics | None, val: dict[str, Any] | None, fol
 
 def _circumstances(gathered: Gathered, fitted: Fitted, clean: Metrics | None, extended: dict[str, Any] | None) -> dict[str, Any]:
     """Return what ``metrics.json`` says of how the figures came about."""
-    seen, leaks = gathered.seen, _leaks(gathered.seen, clean)
+    seen, leaks = gathered.seen, [*_leaks(gathered.seen, clean), *gathered.leaks]
     uncalibrated = [] if fitted.calibrated else [UNCALIBRATED]
     return {
         "temperature": fitted.temperature,

@@ -21,8 +21,9 @@ from seefit.memory import Memory
 from seefit.models.cut import freeze_norms, trained_stages
 from seefit.settings import Settings
 from seefit.training.augment import Augmentation
+from seefit.training.distillation import distilled
 from seefit.training.finetune import Batch, Batches, Plan
-from seefit.training.losses import make_loss, try_loss
+from seefit.training.losses import Loss, make_loss, try_loss
 from seefit.training.lr_find import suggest, sweep, two_digits
 from seefit.training.mixing import Mixing
 from seefit.training.network import TrainedNetwork
@@ -119,8 +120,6 @@ def make_plan(
     stages = [*(trained_stages(network.upper) if network.upper is not None else []), list(network.head.named_parameters("head"))]
     low, high = rates or _base_rates(settings)
     groups = depth_groups(stages, spread_rates(low, high, len(stages), settings.lr_spacing), settings.weight_decay)
-    loss = make_loss(_loss_name(settings), label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma)
-    try_loss(loss, network.head.classes)
     mixing = Mixing(
         mixup=augmentation.mixup if settings.mixup is None else settings.mixup,
         cutmix=augmentation.cutmix if settings.cutmix is None else settings.cutmix,
@@ -128,7 +127,7 @@ def make_plan(
     )
     return Plan(
         epochs=epochs,
-        loss=loss,
+        loss=_loss(settings, network.head.classes),
         optimiser=make_optimiser(settings.optimiser, groups, momentum=settings.momentum),
         schedule=make_schedule(
             settings.schedule, steps_per_epoch=steps, epochs=epochs, warmup=settings.warmup, rate=high, **settings.schedule_options
@@ -144,6 +143,12 @@ def make_plan(
         keep_best=validated and settings.keep == "best",
         seed=settings.seed,
     )
+
+
+def _loss(settings: Settings, classes: int) -> Loss:
+    loss = make_loss(_loss_name(settings), label_smoothing=settings.label_smoothing, focal_gamma=settings.focal_gamma)
+    try_loss(loss, classes)
+    return loss if settings.teacher is None else distilled(loss, settings.teacher_weight, settings.teacher_temperature)
 
 
 def _loss_name(settings: Settings) -> str:

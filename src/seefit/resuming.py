@@ -111,7 +111,7 @@ def located(settings: Settings, folder: Path) -> Settings:
     """Return settings whose relative paths, meant from a folder, can be opened from the working folder."""
     if folder == Path.cwd():
         return settings
-    paths = {name: folder / value.expanduser() for name in ("root", "extend") if (value := getattr(settings, name)) is not None}
+    paths = {name: folder / value.expanduser() for name in ("root", "extend", "teacher") if (value := getattr(settings, name)) is not None}
     texts = {name: str(getattr(settings, name, "")) for name in ("backbone", "loss")}  # file.py:function
     files = {name: text for name, text in texts.items() if ".py:" in text}
     if not settings.data.startswith("demo:") and not is_url(settings.data):

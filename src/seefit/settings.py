@@ -101,6 +101,9 @@ class Settings(ProbeSettings):
     monitor: Literal["loss", "accuracy", "balanced_accuracy"] = "loss"
     keep: Literal["best", "last"] = "best"
     every: int | None = Field(None, ge=1)
+    teacher: Path | None = None
+    teacher_weight: float = Field(0.5, ge=0, le=1)
+    teacher_temperature: float = Field(2, gt=0)
 
     @property
     def planned_epochs(self) -> int:

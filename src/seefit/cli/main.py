@@ -92,9 +92,7 @@ def check(
 
 @app.command()
 def train(
-    data: Annotated[
-        str | None, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)
-    ] = None,
+    data: o.OptionalData = None,
     config: o.Config = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/<data>-<backbone>-<n>")] = None,
     preset: o.Preset = None,
@@ -150,6 +148,9 @@ def train(
     monitor: o.Monitor = None,
     keep: o.Keep = None,
     every: o.Every = None,
+    teacher: o.Teacher = None,
+    teacher_weight: o.TeacherWeight = None,
+    teacher_temperature: o.TeacherTemperature = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     seed: o.Seed = None,

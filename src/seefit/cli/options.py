@@ -24,9 +24,11 @@ def _common(*names: str, help: str, default: str | bool = False) -> Any:
     return typer.Option(*names, help=help, show_default=default, rich_help_panel="Common")
 
 
-Data = Annotated[str, typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)]
-RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+_DATA = typer.Argument(help="A folder, a CSV, a zip or tar archive, a URL of one, or demo:NAME.", show_default=False)
+Data = Annotated[str, _DATA]
+OptionalData = Annotated[str | None, _DATA]
 Config = Annotated[Path | None, typer.Option(help="Take the settings from a config.yaml; options given by hand win.", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 
 Labels = Annotated[str | None, _image(help="folder, csv, or a regular expression whose first group is the class.", default="folder")]
 Root = Annotated[Path | None, _image(help="The folder that a CSV's paths are relative to.", default="the CSV's folder")]
@@ -130,6 +132,9 @@ Patience = Annotated[int | None, _training(help="Stop after so many epochs witho
 Monitor = Annotated[str | None, _training(help="The validation metric: loss, accuracy or balanced_accuracy.", default="loss")]
 Keep = Annotated[str | None, _training(help="The weights of the best epoch or of the last.", default="best")]
 Every = Annotated[int | None, _training(help="Also keep a checkpoint of every so many epochs.", default="off")]
+Teacher = Annotated[Path | None, _training(help="A larger run or bundle of the same classes; its answers are learnt too.", default="none")]
+TeacherWeight = Annotated[float | None, _training(help="Share of the teacher in the loss, 0 to 1.", default="0.5")]
+TeacherTemperature = Annotated[float | None, _training(help="How far the answers of both are softened; 1: not at all.", default="2")]
 
 Json = Annotated[bool, _common("--json", help="Print one JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, _common("--quiet", "-q", help="Say nothing but warnings and results.")]

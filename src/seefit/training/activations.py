@@ -1,40 +1,34 @@
 """The boundary cache: what the frozen lower part makes of every image and view is computed once and kept.
 
 A kept value is one image's map at the boundary in half precision, and behind it, in single precision, the pooled
-features of the stages up to the boundary, which the head also sees. Values lie in the same checked store as features,
-keyed by the image's content and the number of the view; a damaged one is found out and computed again.
+features of the stages up to the boundary, which the head also sees.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.graph import Fit, feature_size, features_model, graph_hash, opset_of, preprocess_model
-from seefit.bundle.runtime import Reference, in_batches, ordered_map
+from seefit.bundle.runtime import Reference
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.image import MAX_PIXELS
-from seefit.environment import threads
 from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone
 from seefit.training.cache import Recipe, library_versions, open_store
-from seefit.training.engine import open_engine, read_image, run_engine
+from seefit.training.engine import open_engine, run_engine
+from seefit.training.kept import KeptViews, Row, View, view_pixels
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-CHUNK = 64  # values per transaction: what a crash can cost
 HALF_MAX = 65_504.0  # the largest number of half precision
-
-View = Callable[[NDArray[np.uint8], str, int], NDArray[np.uint8]]  # (pixels, sha256 of the image, number of the view)
-Row = tuple[int, int]  # position of an image, number of its view
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ class Activations:
         preprocess = preprocess_model(backbone.image_size, backbone.mean, backbone.std, fit, opset=opset_of(lower))
         self._reference = Reference(preprocess, lower)
         self._engine = self._reference if exact else open_engine(backbone, kept, lower, self._reference, device)
-        self._recipe = Recipe(
+        recipe = Recipe(
             backbone=backbone.name,
             image_size=backbone.image_size,
             fit=fit,
@@ -118,62 +112,23 @@ class Activations:
             graph=graph_hash(preprocess, lower),
             libraries=library_versions(self._engine.name),
         )
-        self._store = open_store()
+        self.kept = KeptViews(recipe, sha256, self.shape.bytes, self._compute, title="activations", console=console)
 
     def __enter__(self) -> Activations:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._store.__exit__(None, None, None)
-
-    def missing(self, rows: Sequence[Row]) -> list[Row]:
-        """Return those rows that are not kept, or damaged."""
-        found: list[Row] = []
-        for chunk in in_batches(rows, CHUNK):
-            kept = self._store.get(self._recipe.shelf, [self._key(row) for row in chunk])
-            found.extend(row for row, value in zip(chunk, kept, strict=True) if value is None or len(value) != self.shape.bytes)
-        return found
-
-    def fill(self, rows: Sequence[Row]) -> int:
-        """Compute and keep what is missing of these rows; return how many that were."""
-        before = self._store.damaged
-        missing = self.missing(rows)
-        if self._store.damaged > before:
-            self._console.warn(f"{self._store.damaged - before} kept activations were damaged and are computed again")
-        self._store.describe(self._recipe.shelf, asdict(self._recipe))
-        with self._console.bar("Activations", len(missing), "views") as advance:
-            values = zip(missing, self._compute(missing), strict=True)
-            for chunk in in_batches(values, CHUNK):
-                self._store.put(self._recipe.shelf, [(self._key(row), value) for row, value in chunk])
-                advance(len(chunk))
-        return len(missing)
+        self.kept.close()
 
     def read(self, rows: Sequence[Row]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-        """Return the maps (n, c, side, side) and the pooled features from below (n, d) of rows that were filled."""
-        values = self._store.get(self._recipe.shelf, [self._key(row) for row in rows])
-        lost = [row for row, value in zip(rows, values, strict=True) if value is None or len(value) != self.shape.bytes]
-        if lost:  # damaged since they were written, or dropped by another process that needed the room
-            self.fill(lost)
-            again = dict(zip(lost, self._store.get(self._recipe.shelf, [self._key(row) for row in lost]), strict=True))
-            values = [again.get(row, value) for row, value in zip(rows, values, strict=True)]
-        shape = self.shape
-        maps = np.stack([np.frombuffer(value or b"", np.float16, shape.map_size) for value in values])
-        below = np.stack([np.frombuffer(value or b"", np.float32, shape.below, 2 * shape.map_size) for value in values])
+        """Return the maps (n, c, side, side) and the pooled features from below (n, d) of rows, computed where they are not kept."""
+        values, shape = self.kept.read(rows), self.shape
+        maps = np.stack([np.frombuffer(value, np.float16, shape.map_size) for value in values])
+        below = np.stack([np.frombuffer(value, np.float32, shape.below, 2 * shape.map_size) for value in values])
         return maps.reshape(len(rows), shape.channels, shape.side, shape.side), below
 
-    def _key(self, row: Row) -> bytes:
-        return bytes.fromhex(self.sha256[row[0]]) + row[1].to_bytes(2, "big")
-
     def _compute(self, rows: Sequence[Row]) -> Iterator[bytes]:
-        """Yield the value of each row; an image is decoded once for all its views that come together."""
-        images = [(position, [number for _, number in group]) for position, group in itertools.groupby(rows, key=lambda row: row[0])]
-
-        def pixels(image: tuple[int, list[int]]) -> list[NDArray[np.float32]]:
-            position, numbers = image
-            decoded = read_image(self.samples[position], self.sha256[position], self._max_pixels)
-            return [self._reference.pixels(self._view(decoded, self.sha256[position], number)) for number in numbers]
-
-        ready = itertools.chain.from_iterable(ordered_map(pixels, images, workers=threads(), ahead=2))
+        ready = view_pixels(rows, self.samples, self.sha256, self._reference, self._view, max_pixels=self._max_pixels)
         for batch in run_engine(self._engine, ready, console=self._console):
             yield from map(self._packed, batch)
 

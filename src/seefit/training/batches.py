@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from seefit.bundle.runtime import Reference, in_batches, ordered_map
 from seefit.data.dataset import Sample
 from seefit.environment import threads
-from seefit.training.activations import Activations, Row, View
+from seefit.training.activations import Activations
 from seefit.training.engine import read_image
 from seefit.training.finetune import Batch
+from seefit.training.kept import Row, View
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,21 @@ class KeptBatches:
     """
 
     def __init__(self, activations: Activations, order: Order, targets: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
-        self._activations, self._order = activations, order
+        self._activations, self.order = activations, order
         self._targets, self._weights = torch.from_numpy(targets), torch.from_numpy(weights)
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
-        return len(self._order)
+        return len(self.order)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the next is read while the network works on one."""
-        yield from ordered_map(self._batch, self._order.batches(number), workers=1, ahead=1)
+        yield from ordered_map(self._batch, self.order.batches(number), workers=1, ahead=1)
 
     def plain(self) -> list[Batch]:
         """Return every image once, as it is, in its own order: for validation."""
         rows = [(i, 0) for i in range(len(self._weights))]
-        return [self._batch(batch) for batch in in_batches(rows, self._order.batch)]
+        return [self._batch(batch) for batch in in_batches(rows, self.order.batch)]
 
     def _batch(self, rows: Sequence[Row]) -> Batch:
         maps, below = self._activations.read(rows)
@@ -122,24 +123,24 @@ class PixelBatches:
         max_pixels: int,
     ) -> None:
         self._samples, self._sha256, self._reference, self._view = samples, sha256, reference, view
-        self._order, self._max_pixels = order, max_pixels
+        self.order, self._max_pixels = order, max_pixels
         self._targets, self._weights = torch.from_numpy(targets), torch.from_numpy(weights)
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
-        return len(self._order)
+        return len(self.order)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the next images are decoded while the network works."""
-        yield from self._stream(self._order.batches(number))
+        yield from self._stream(self.order.batches(number))
 
     def plain(self) -> Iterator[Batch]:
         """Yield every image once, as it is, in its own order: for validation."""
-        yield from self._stream(in_batches([(i, 0) for i in range(len(self._weights))], self._order.batch))
+        yield from self._stream(in_batches([(i, 0) for i in range(len(self._weights))], self.order.batch))
 
     def _stream(self, batches: Sequence[Sequence[Row]] | Iterator[list[Row]]) -> Iterator[Batch]:
         planned = list(batches)
-        pixels = ordered_map(self._pixels, (row for batch in planned for row in batch), workers=threads(), ahead=self._order.batch)
+        pixels = ordered_map(self._pixels, (row for batch in planned for row in batch), workers=threads(), ahead=self.order.batch)
         for batch in planned:
             stacked = torch.from_numpy(np.stack([next(pixels) for _ in batch])).contiguous(memory_format=torch.channels_last)
             index = torch.tensor([i for i, _ in batch])

@@ -44,7 +44,7 @@ class Batch:
 
     Attributes:
         inputs: What the network is called with: first (B, c, h, w), then any (B, d).
-        targets: (B, C) float32, rows sum to 1.
+        targets: (B, C) float32, rows sum to 1; further columns are for the loss alone, if it knows of any.
         weights: (B,) float32, at least 0.
     """
 
@@ -240,7 +240,7 @@ def backward(network: nn.Module, plan: Plan, batch: Batch, generator: torch.Gene
         value = float(loss.detach())
         if math.isfinite(value):
             (loss * share).backward()  # type: ignore[no-untyped-call]
-        right = (logits.detach().argmax(1) == targets.argmax(1)).float() @ weights
+        right = (logits.detach().argmax(1) == targets[:, : logits.shape[1]].argmax(1)).float() @ weights
         return value, float(right)
 
     values, rights = zip(*plan.memory.each(len(batch.weights), work, rewinder(network)), strict=True)
