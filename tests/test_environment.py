@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from seefit.environment import abandoned_folders, cache_folder, is_alive, offline, own_folder, threads
+from seefit.environment import _started_by_ps, abandoned_folders, cache_folder, is_alive, offline, own_folder, started, threads
 from seefit.errors import ResourceError, UsageError
 
 
@@ -83,3 +84,29 @@ def test_folders_of_dead_processes_are_known_by_their_names() -> None:
 
 def test_a_number_that_no_process_can_have_is_not_alive() -> None:
     assert not is_alive(10**30)
+
+
+@pytest.mark.parametrize("ask", [started, _started_by_ps])
+def test_a_process_is_told_from_a_later_one_by_its_start(ask: Callable[[int], str | None]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    mine, other = ask(os.getpid()), ask(process.pid)
+    assert mine and other
+    assert ask(os.getpid()) == mine
+    assert mine != other or ask is _started_by_ps  # which counts seconds
+    process.kill()
+    process.communicate()
+    assert ask(process.pid) is None
+
+
+def test_where_nothing_tells_the_start_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert _started_by_ps(os.getpid()) is None
+
+
+def test_odd_names_of_processes_do_not_matter(tmp_path: Path) -> None:
+    program = tmp_path / "a) b (c"
+    program.symlink_to(Path(sys.executable).resolve())
+    process = subprocess.Popen([program, "-c", "input()"], stdin=subprocess.PIPE)
+    assert (started(process.pid) or "").isdecimal()
+    process.kill()
+    process.communicate()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from command import start
+from seefit.environment import started
 from seefit.errors import ResourceError, RunError
 from seefit.runs import (
     LOCK,
@@ -131,7 +132,7 @@ def test_a_read_only_place_is_refused_in_under_a_second(out: Path | None, monkey
 
 def test_the_lock_names_this_process_and_goes_with_it(tmp_path: Path) -> None:
     with locked(tmp_path):
-        assert (tmp_path / LOCK).read_text() == str(os.getpid())
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()} {started(os.getpid())}"
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyError), locked(tmp_path):
         raise KeyError
@@ -148,7 +149,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(held: tuple[Path,
         assert caught.value.message == text
         assert caught.value.hint == "Wait until it ends, or choose another folder with --out."
     assert time.monotonic() - began < 1
-    assert (folder / LOCK).read_text() == str(pid)
+    assert (folder / LOCK).read_text() == f"{pid} {started(pid)}"
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path, dead_pid: int) -> None:
@@ -156,15 +157,27 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path, dead_pid: int)
     check_free(tmp_path)
     assert new_run(tmp_path, "x") == tmp_path
     with locked(tmp_path):
-        assert (tmp_path / LOCK).read_text() == str(os.getpid())
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()} {started(os.getpid())}"
         check_free(tmp_path)
+
+
+def test_a_lock_whose_number_another_program_has_now_is_taken_over(held: tuple[Path, int], tmp_path: Path) -> None:
+    _, pid = held  # alive, and not what made this lock
+    (tmp_path / LOCK).write_text(f"{pid} 12")
+    check_free(tmp_path)
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()} {started(os.getpid())}"
+    for text in (str(pid), f"{pid} {started(pid)}"):  # a lock without a start may be its own
+        (tmp_path / LOCK).write_text(text)
+        with pytest.raises(RunError, match=f"got process {pid}"), locked(tmp_path):
+            pass
 
 
 @pytest.mark.parametrize("content", ["", "no number", "-1", "0"])
 def test_a_lock_that_names_nobody_is_taken_over(tmp_path: Path, content: str) -> None:
     (tmp_path / LOCK).write_text(content)
     with locked(tmp_path):
-        assert (tmp_path / LOCK).read_text() == str(os.getpid())
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()} {started(os.getpid())}"
 
 
 def test_a_lock_whose_pid_is_still_being_written_is_respected(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -87,3 +88,25 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def started(pid: int) -> str | None:
+    """Return when a process was started, as the system writes it; None where it does not tell.
+
+    Numbers of processes are used again: number and start together tell a process from all others. On Linux the start is the 22nd field of
+    ``/proc/<pid>/stat`` (man 5 proc), in clock ticks; elsewhere ``ps`` is asked.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # the name before it may hold anything
+        return fields[19].decode()
+    except (OSError, IndexError):
+        return _started_by_ps(pid)
+
+
+def _started_by_ps(pid: int) -> str | None:
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=1, check=False, env={**os.environ, "LC_ALL": "C"})
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return " ".join(answer.stdout.split()) or None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seefit.environment import is_alive
+from seefit.environment import is_alive, started
 from seefit.errors import RunError, raise_all
 from seefit.files import clear_leftovers, is_leftover, resource_error
 
@@ -80,13 +80,14 @@ def _numbered(stem: str) -> Path:
 
 @contextlib.contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold the run's lock; a lock whose process is dead is taken over.
+    """Hold the run's lock: our number and start. One whose process is dead is taken over.
 
     Raises:
         RunError: Another process holds it; its pid is named.
         ResourceError: The folder cannot be written to.
     """
-    path = run / LOCK
+    path, pid = run / LOCK, os.getpid()
+    text = f"{pid} {started(pid) or ''}".rstrip()
     while True:
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
@@ -99,7 +100,7 @@ def locked(run: Path) -> Iterator[None]:
         except OSError as error:
             raise resource_error(error, run) from error
     with os.fdopen(handle, "w") as file:
-        file.write(str(os.getpid()))
+        file.write(text)
     try:
         yield
     finally:
@@ -131,12 +132,15 @@ def resume_command(run: Path) -> str:
 
 
 def _holder(run: Path) -> int | None:
-    """Return the pid of the living process that holds the lock."""
+    """Return the pid of the living process that holds the lock; another process of the same number, started later, does not."""
     try:
-        pid = int(_lock_text(run))
+        number, _, start = _lock_text(run).partition(" ")
+        pid = int(number)
     except (OSError, ValueError):
         return None
-    return pid if pid > 0 and pid != os.getpid() and is_alive(pid) else None
+    if pid <= 0 or pid == os.getpid() or not is_alive(pid):
+        return None
+    return pid if not start or started(pid) in {start, None} else None
 
 
 def _lock_text(run: Path) -> str:
