@@ -10,7 +10,8 @@ import pytest
 from conftest import PhotoFolder, read_csv
 from seefit.bundle.bundle import Bundle, load
 from seefit.data.dataset import Dataset, Sample, Skip
-from seefit.data.split import Split, write_split
+from seefit.data.split import Split
+from seefit.data.splitfile import write_split
 from seefit.errors import DataError, RunError
 from seefit.evaluation.evaluate import evaluate_data, evaluate_part, group_numbers
 from seefit.evaluation.metrics import judge

@@ -20,7 +20,7 @@ from conftest import copy_photos, read_csv
 from seefit import pipeline
 from seefit.bundle.bundle import load
 from seefit.data.dataset import Dataset, Sample, Skip
-from seefit.data.split import read_split
+from seefit.data.splitfile import read_split
 from seefit.errors import DataError, RunError, UsageError
 from seefit.evaluation import evaluate
 from seefit.extending import _choice, extension, inherit, join, told
@@ -75,8 +75,8 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     reads: list[str] = []
     write_first_files = pipeline._write_first_files
 
-    def seal(run: Path, seen: Any, split: Any) -> None:
-        write_first_files(run, seen, split)
+    def seal(run: Path, seen: Any, split: Any, classes: Any) -> None:
+        write_first_files(run, seen, split, classes)
         for i in split.index("test"):
             seen.samples[i] = Sealed(seen.samples[i])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import read_csv
-from seefit.data.split import write_split
+from seefit.data.splitfile import write_split
 from seefit.errors import DataError, RunError, UsageError
 from seefit.gathering import Gathered, gather
 from seefit.settings import make_settings
@@ -80,3 +80,20 @@ def test_without_an_earlier_start_the_data_are_judged_as_they_are(photos: Path, 
 def test_another_cut_stops_a_second_start(photos: Path, begun: Path) -> None:
     with pytest.raises(RunError, match=r"Expected the parts, groups and weights of its split\.csv, got \d+ others \("):
         look(photos, begun, seed=1)
+
+
+def test_another_soft_target_stops_a_second_start(photos: Path, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))
+    run, table = tmp_path / "run", tmp_path / "photos" / "labels.csv"
+    run.mkdir()
+
+    def begin(first: float) -> Gathered:
+        rows = [f"{name},{1 - p},{p}" for name, p in zip(names, [first, *(float("functional" in n) for n in names[1:])], strict=True)]
+        table.write_text("\n".join(["path,p:defective,p:functional", *rows]))
+        return gather(make_settings({"data": str(table)}), run)
+
+    found = begin(0.25)
+    write_split(run / "split.csv", found.seen.samples, found.split, found.seen.sha256, found.dataset.classes)
+    begin(0.25)
+    with pytest.raises(RunError, match=rf"^The data changed since the run began: .* got 1 relabelled \({names[0]}\)\."):
+        begin(0.375)

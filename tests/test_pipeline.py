@@ -15,7 +15,7 @@ from conftest import Train, read_csv
 from seefit import gathering, pipeline
 from seefit.bundle.bundle import load
 from seefit.data.dataset import Sample
-from seefit.data.split import read_split
+from seefit.data.splitfile import read_split
 from seefit.errors import DataError, UsageError
 from seefit.evaluation import evaluate
 from seefit.pipeline import peak_memory_mb
@@ -179,8 +179,8 @@ def test_only_evaluate_reads_the_test_labels_once_and_when_the_bundle_is_fixed(t
     sealed, reads = [], []
     write_first_files = pipeline._write_first_files
 
-    def seal(run: Path, seen: Any, split: Any) -> None:
-        write_first_files(run, seen, split)
+    def seal(run: Path, seen: Any, split: Any, classes: Any) -> None:
+        write_first_files(run, seen, split, classes)
         for i in split.index("test"):
             seen.samples[i] = Sealed(seen.samples[i])
             sealed.append(seen.samples[i])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import yaml
 
 from seefit.data.dataset import Sample, Skip
 from seefit.data.scan import Scan
-from seefit.data.split import Split, SplitRow
+from seefit.data.split import Split
+from seefit.data.splitfile import SplitRow
 from seefit.errors import RunError, UsageError
 from seefit.resuming import agree, check_same_split, check_unchanged, located, read_start, reopen, repeat, split_before
 from seefit.runs import is_finished
@@ -38,8 +40,8 @@ def make_start(run: Path, settings: Settings, **resolved: Any) -> Path:
 
 
 def test_the_same_images_are_the_same_whatever_their_order() -> None:
-    check_unchanged(Path("run"), rows_of(BEGAN), scan_of(BEGAN))
-    check_unchanged(Path("run"), rows_of(BEGAN), scan_of(BEGAN[::-1]))
+    check_unchanged(Path("run"), rows_of(BEGAN), scan_of(BEGAN), ("cat", "dog"))
+    check_unchanged(Path("run"), rows_of(BEGAN), scan_of(BEGAN[::-1]), ("cat", "dog"))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_the_same_images_are_the_same_whatever_their_order() -> None:
 )  # fmt: skip
 def test_what_changed_is_named(now: list[Image], got: str) -> None:
     with pytest.raises(RunError) as caught:
-        check_unchanged(Path("runs/x"), rows_of(BEGAN), scan_of(now))
+        check_unchanged(Path("runs/x"), rows_of(BEGAN), scan_of(now), ("cat", "dog"))
     assert caught.value.exit_code == 4
     assert (
         caught.value.message
@@ -68,10 +70,28 @@ def test_what_changed_is_named(now: list[Image], got: str) -> None:
     assert caught.value.hint == "Put the data back as they were, or train anew with `seefit train --config runs/x/config.yaml`."
 
 
+def test_another_soft_target_is_another_label() -> None:
+    rows, seen = rows_of(BEGAN), scan_of(BEGAN)
+    rows[0] = replace(rows[0], target={"cat": 0.75, "dog": 0.25})
+    rows[1] = replace(rows[1], target={"cat": 1.0})
+
+    def compared(first: tuple[float, float] | None, last: tuple[float, float] | None = None) -> None:
+        given = {0: first, 1: (1.0, 0.0), 7: last}
+        samples = [replace(sample, target=given.get(i)) for i, sample in enumerate(seen.samples)]
+        check_unchanged(Path("run"), rows, replace(seen, samples=samples), ("cat", "dog"))
+
+    compared((0.75, 0.25))
+    for target in ((0.7, 0.3), None):
+        with pytest.raises(RunError, match=r"got 1 relabelled \(cat/0\.png\)\."):
+            compared(target)
+    with pytest.raises(RunError, match=r"got 1 relabelled \(dog/3\.png\)\."):
+        compared((0.75, 0.25), (0.0, 1.0))
+
+
 def test_what_cannot_be_used_any_more_says_why() -> None:
     seen = scan_of(BEGAN[1:], skips=[Skip("cat/0.png", "truncated PNG", 10)], unreadable=[Skip("x", "permission denied", 0)])
     with pytest.raises(RunError, match=r"got 1 removed \(cat/0\.png: truncated PNG\)\."):
-        check_unchanged(Path("run"), rows_of(BEGAN), seen)
+        check_unchanged(Path("run"), rows_of(BEGAN), seen, ("cat", "dog"))
 
 
 def test_other_parts_groups_and_weights_are_named() -> None:

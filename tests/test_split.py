@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seefit.data.dataset import Sample
-from seefit.data.split import SplitRow, k_folds, make_split, read_split, write_split
-from seefit.errors import DataError, RunError, UsageError
+from seefit.data.split import k_folds, make_split
+from seefit.errors import DataError, UsageError
 
 
 def sample(name: str, label: str, **more: str | float | None) -> Sample:
@@ -297,38 +297,3 @@ def test_fewer_folds_when_a_class_is_small() -> None:
     assert len(k_folds([0] * 20 + [1] * 3, np.arange(23), k=5, seed=0)) == 3
     with pytest.raises(ValueError, match="at least two separate images or groups of every class"):
         k_folds([0, 0, 0, 1, 1], [0, 1, 2, 3, 3], k=5, seed=0)
-
-
-# ---- split.csv ------------------------------------------------------------------------------------------------
-
-
-def test_split_csv_round_trips(tmp_path: Path) -> None:
-    samples = [
-        sample('a "1",\n2\t;é.png', "path", split="train", group="g,1", weight=1 / 3),
-        sample("b\udcff.png", "p:x", split="val", weight=0.0),
-        sample("c.png", "path", split="test"),
-        sample("d.png", "p:x", split="train"),
-    ]
-    split = make_split(samples, digests_of := ["0a", "0b", "0c", "0d"], range(4))
-    write_split(tmp_path / "split.csv", samples, split, digests_of)
-    assert (tmp_path / "split.csv").read_text("utf-8", "surrogateescape").startswith("path,label,split,group,weight,sha256\n")
-    assert read_split(tmp_path / "split.csv") == [
-        SplitRow('a "1",\n2\t;é.png', "path", "train", "g,1", 1 / 3, "0a"),
-        SplitRow("b\udcff.png", "p:x", "val", None, 0.0, "0b"),
-        SplitRow("c.png", "path", "test", None, 1.0, "0c"),
-        SplitRow("d.png", "p:x", "train", None, 1.0, "0d"),
-    ]
-
-
-def test_a_split_csv_that_was_edited(tmp_path: Path) -> None:
-    path = tmp_path / "split.csv"
-    path.write_text("path,label,split,group,weight,sha256\na,x,trian,,1.0,0\nb,x,val,,heavy,0\nc,x,test,,1.0,0\n")
-    with pytest.raises(RunError) as caught:
-        read_split(path)
-    assert caught.value.message == (
-        f"Cannot read the split: {path}, row 1. Expected train, val or test as split, got 'trian'.\n"
-        f"Cannot read the split: {path}, row 2. Expected a number of at least 0 as weight, got 'heavy'."
-    )
-    path.write_text("path,label\na,x\n")
-    with pytest.raises(RunError, match="got no split, group, weight, sha256"):
-        read_split(path)

@@ -17,7 +17,8 @@ from seefit.data.dataset import SPLITS, Dataset, Sample, natural_order
 from seefit.data.findings import GONE
 from seefit.data.listing import first_five
 from seefit.data.scan import Scan, subset
-from seefit.data.split import Split, SplitRow, read_split
+from seefit.data.split import Split
+from seefit.data.splitfile import SplitRow, read_split
 from seefit.errors import DataError, RunError, SeefitError, UsageError, raise_all
 from seefit.evaluation.before_after import compare_predictions
 from seefit.evaluation.evaluate import group_numbers
@@ -144,9 +145,10 @@ def join(new: Dataset, run: Path) -> tuple[Dataset, Older]:
     metrics, resolved = read_metrics(run), read_config(run)["resolved"]
     rows = read_split(run / "split.csv")
     root, place, own_place = _common_root(new, Path(resolved["root"]))
-    known = {_placed(root, place + row.path, row): row.sha256 for row in rows}
+    theirs = {name for row in rows for name in (row.label, *(row.target or ()))}
+    classes = tuple(natural_order({*theirs, *new.classes}))
+    known = {_placed(root, place + row.path, row, classes): row.sha256 for row in rows}
     names = {place + row.path: row.path for row in rows}
-    classes = tuple(natural_order({*(row.label for row in rows), *new.classes}))
     added = [_renamed(sample, root, own_place + sample.name, new.classes, classes) for sample in new.samples]
     older = Older(
         run=run.absolute(),
@@ -155,7 +157,7 @@ def join(new: Dataset, run: Path) -> tuple[Dataset, Older]:
         features=tuple(resolved["features"]),
         known=known,
         names=names,
-        classes=tuple(natural_order({row.label for row in rows})),
+        classes=tuple(natural_order(theirs)),
     )
     skips = [replace(skip, name=own_place + skip.name) for skip in new.skips]
     samples = [*known, *(sample for sample in added if sample not in known)]
@@ -176,8 +178,10 @@ def _common_root(new: Dataset, their_root: Path) -> tuple[Path, str, str]:
     return Path(root), places[0], places[1]
 
 
-def _placed(root: Path, name: str, row: SplitRow) -> Sample:
-    return Sample(root / name, name, row.label, row.split, row.group, row.weight)
+def _placed(root: Path, name: str, row: SplitRow, classes: Sequence[str]) -> Sample:
+    """Return an image of the earlier run under its new name, its soft target over all classes."""
+    target = None if row.target is None else tuple(row.target.get(label, 0.0) for label in classes)
+    return Sample(root / name, name, row.label, row.split, row.group, row.weight, target)
 
 
 def _renamed(sample: Sample, root: Path, name: str, own_classes: Sequence[str], classes: Sequence[str]) -> Sample:

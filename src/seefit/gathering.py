@@ -14,7 +14,8 @@ from seefit.data.dataset import Dataset
 from seefit.data.growth import grow_split
 from seefit.data.scan import Scan, check_usable, scan
 from seefit.data.sources import read_dataset
-from seefit.data.split import Split, SplitRow, make_split
+from seefit.data.split import Split, make_split
+from seefit.data.splitfile import SplitRow
 from seefit.errors import DataError, RunError, UsageError
 from seefit.extending import Older, join, settle
 from seefit.fitting import Part
@@ -74,7 +75,7 @@ def gather(settings: Settings, run: Path | None, *, console: Console = QUIET) ->
     if older is not None:
         seen, older = settle(seen, older)
     if run is not None and then is not None:
-        check_unchanged(run, then, seen)
+        check_unchanged(run, then, seen, dataset.classes)
     parts = 1 if older else _parts_to_cut(settings, dataset)
     check_usable(seen, dataset, parts=parts, max_skipped=settings.max_skipped, allow_leak=settings.allow_leak)
     _say(dataset, seen, older, run, console)

@@ -21,7 +21,8 @@ from seefit.bundle.bundle import Bundle, load, save_bundle
 from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Sample
 from seefit.data.scan import Scan
-from seefit.data.split import Split, write_split
+from seefit.data.split import Split
+from seefit.data.splitfile import write_split
 from seefit.data.tables import write_table
 from seefit.environment import threads
 from seefit.evaluation.evaluate import evaluate_part
@@ -133,7 +134,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     dataset, seen, split, older, teacher = gathered.dataset, gathered.seen, gathered.split, gathered.older, gathered.teacher
     check_head(settings, dataset.classes)
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
-    _write_first_files(run, seen, split)  # from here on only evaluate_part sees the test labels
+    _write_first_files(run, seen, split, dataset.classes)  # from here on only evaluate_part sees the test labels
     say_counts(counts, dataset.classes, split, console)
     train_part, val_part = gathered.part("train"), gathered.part("val")
 
@@ -201,10 +202,10 @@ def _rate(images: int, clock: Clock) -> float:
     return round(images / max(clock.seconds["scan"] + clock.seconds["features"], 1e-9), 1)
 
 
-def _write_first_files(run: Path, seen: Scan, split: Split) -> None:
+def _write_first_files(run: Path, seen: Scan, split: Split, classes: tuple[str, ...]) -> None:
     """Write what is known before training."""
     write_table(run / "skipped.csv", ["path", "reason", "bytes"], ([skip.name, skip.reason, skip.bytes] for skip in seen.skips))
-    write_split(run / "split.csv", seen.samples, split, seen.sha256)
+    write_split(run / "split.csv", seen.samples, split, seen.sha256, classes)
 
 
 def _count(samples: list[Sample], split: Split, classes: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -15,7 +15,8 @@ from seefit.data.archives import is_url
 from seefit.data.dataset import Sample
 from seefit.data.listing import first_five
 from seefit.data.scan import Scan
-from seefit.data.split import Split, SplitRow, read_split
+from seefit.data.split import Split
+from seefit.data.splitfile import SplitRow, read_split, soft_target
 from seefit.errors import RunError, SeefitError, UsageError, raise_all
 from seefit.files import to_json, write_text
 from seefit.runs import CONFIG, STARTED_IN, is_finished, is_run, read_config, read_metrics
@@ -129,18 +130,19 @@ def split_before(run: Path) -> list[SplitRow] | None:
     return read_split(path) if path.is_file() else None
 
 
-def check_unchanged(run: Path, then: Sequence[SplitRow], now: Scan) -> None:
-    """Compare the images and labels of an earlier start with those of today.
+def check_unchanged(run: Path, then: Sequence[SplitRow], now: Scan, classes: Sequence[str]) -> None:
+    """Compare the images and labels, hard and soft, of an earlier start with those of today.
 
     Args:
         run: The run folder.
         then: ``split.csv`` of the earlier start.
         now: The scan of today.
+        classes: Of today.
 
     Raises:
         RunError: Images were added, removed, relabelled or changed; the count and the first five of each are named.
     """
-    found = _changes(then, now)
+    found = _changes(then, now, classes)
     if any(found.values()):
         got = "; ".join(f"{len(names):,} {what} ({first_five(names)})" for what, names in found.items() if names)
         raise _changed(run, f"the {len(then):,} images and labels of its split.csv", got)
@@ -159,10 +161,11 @@ def check_same_split(run: Path, then: Sequence[SplitRow], samples: Sequence[Samp
         raise _changed(run, "the parts, groups and weights of its split.csv", f"{len(other):,} others ({first_five(other)})")
 
 
-def _changes(then: Sequence[SplitRow], now: Scan) -> dict[str, list[str]]:
+def _changes(then: Sequence[SplitRow], now: Scan, classes: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of what differs. An image is its content: under another label it is relabelled, wherever the file is now."""
     sha256_then = {row.path: row.sha256 for row in then}
     label_then = {row.sha256: row.label for row in then}
+    target_then = {row.path: row.target for row in then}
     label_now = dict(zip(now.sha256, (sample.label for sample in now.samples), strict=True))
     names_now = {sample.name for sample in now.samples}
     reasons = {skip.name: f"{skip.name}: {skip.reason}" for skip in [*now.skips, *now.unreadable]}
@@ -174,6 +177,8 @@ def _changes(then: Sequence[SplitRow], now: Scan) -> dict[str, list[str]]:
             found["added"].append(sample.name)
         elif sha256_then[sample.name] != digest:
             found["changed"].append(sample.name)
+        elif target_then[sample.name] != soft_target(sample, classes):
+            found["relabelled"].append(sample.name)
     for row in then:
         if row.path not in names_now and label_now.get(row.sha256, row.label) == row.label:
             found["removed"].append(reasons.get(row.path, row.path))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from seefit.bundle.bundle import Bundle, load
 from seefit.console import QUIET, Console
 from seefit.data.listing import first_five
-from seefit.data.split import read_split
+from seefit.data.splitfile import read_split
 from seefit.errors import RunError, UsageError
 from seefit.files import to_json, write_text
 from seefit.runs import is_run

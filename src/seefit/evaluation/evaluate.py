@@ -16,7 +16,7 @@ from seefit.console import QUIET, Console
 from seefit.data.dataset import Dataset, Sample, Skip
 from seefit.data.image import MAX_PIXELS
 from seefit.data.listing import first_five
-from seefit.data.split import SplitRow, read_split
+from seefit.data.splitfile import SplitRow, read_split
 from seefit.data.tables import write_table
 from seefit.errors import DataError, RunError
 from seefit.evaluation.calibrate import softmax
