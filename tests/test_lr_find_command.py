@@ -131,20 +131,13 @@ def test_the_picture_shows_the_valley_and_not_how_far_the_loss_shoots_up() -> No
     assert [text.get_text() for text in calm.axes[0].texts] == [f"suggested {suggest(made(FALLS)).rate:g}"]
 
 
-def test_training_takes_the_rate_that_the_finder_says(warm: Path, empty: Path, train_here: Train) -> None:
-    said = find(warm, "--json", "--quiet").json["lr"]
-    run = train_here(lr="auto", **SETTINGS)
-    config = yaml.safe_load((run.path / "config.yaml").read_text())
-    assert (config["lr"], config["resolved"]["lr"]) == ("auto", said)
-    by_hand = train_here(lr=said, out="by-hand", **SETTINGS)
-    for name in ("predictions.csv", "split.csv"):
-        assert (run.path / name).read_bytes() == (by_hand.path / name).read_bytes()
-
-
-def test_a_run_broken_off_keeps_the_rate_that_was_found(
+def test_training_takes_the_rate_that_was_found_and_keeps_it_when_broken_off(
     warm: Path, tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said = find(warm, "--json", "--quiet").json["lr"]
     whole = train_here(lr="auto", out="whole", **SETTINGS)
+    config = yaml.safe_load((whole.path / "config.yaml").read_text())
+    assert (config["lr"], config["resolved"]["lr"]) == ("auto", said)
     real = loop._one_epoch
 
     def broken(*arguments: object) -> object:
@@ -163,10 +156,3 @@ def test_a_run_broken_off_keeps_the_rate_that_was_found(
     again = resume(tmp_path / "broken")
     for name in ("predictions.csv", "split.csv", "config.yaml"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()
-
-
-def test_without_auto_nothing_is_looked_for(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(plans, "sweep")
-    run = train_here(**SETTINGS)
-    config = yaml.safe_load((run.path / "config.yaml").read_text())
-    assert (config["lr"], config["resolved"]["lr"]) == (None, "0.001")
