@@ -20,5 +20,5 @@ def test_they_are_commands_of_seefit() -> None:
 def test_a_rate_is_looked_for_with_the_settings_of_training() -> None:
     offered = set(inspect.signature(lr_find).parameters) - {"out", "json", "quiet", "debug"}
     assert offered < set(Settings.model_fields)
-    assert {"backbone", "freeze", "augment", "batch", "optimiser", "loss", "mixup", "clip", "norms", "precision"} < offered
-    assert offered.isdisjoint({"lr", "scale_lr", "epochs", "schedule", "method", "preset", "patience"})
+    assert {"method", "backbone", "freeze", "augment", "batch", "optimiser", "loss", "mixup", "clip", "norms", "precision"} < offered
+    assert offered.isdisjoint({"lr", "scale_lr", "epochs", "schedule", "preset", "patience"})

@@ -156,3 +156,21 @@ def test_training_takes_the_rate_that_was_found_and_keeps_it_when_broken_off(
     again = resume(tmp_path / "broken")
     for name in ("predictions.csv", "split.csv", "config.yaml"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_network_from_random_weights_has_a_rate_too(warm: Path, empty: Path) -> None:
+    layers = "nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 8, 3, 2)"
+    Path("net.py").write_text(f"from torch import nn\n\n\ndef make():\n    return nn.Sequential({layers})\n")
+    options = ["--method", "scratch", "--backbone", "net.py:make", "--image-size", 32, "--batch", 8, "--precision", "fp32"]
+    answer = seefit("lr-find", warm, *options, "--json")
+    assert answer.code == 0, answer.err
+    found = answer.json
+    assert float(found["lr"]) == found["rate"]  # one rate for all depths
+    assert found["kind"] == "fall"
+
+
+def test_a_probe_has_no_rate(warm: Path, empty: Path) -> None:
+    error = find(warm, "--method", "probe", "--json").error()
+    assert error["message"] == "A probe has no learning rate: --method. Expected finetune or scratch, got probe."
+    assert error["hint"] == "Leave out --method, or use --method scratch."

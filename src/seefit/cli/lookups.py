@@ -19,6 +19,7 @@ def lr_find(
     out: Annotated[
         Path | None, typer.Option(help="Draw the curve into this .png or .svg file that is not there yet.", show_default="no picture")
     ] = None,
+    method: Annotated[str | None, typer.Option(help="finetune or scratch.", show_default="finetune")] = None,
     backbone: o.Backbone = None,
     features: o.Features = None,
     image_size: o.ImageSize = None,

@@ -10,8 +10,9 @@ import numpy as np
 
 from seefit.console import Console
 from seefit.drawing import blank, check_free, colour, place, save_figure, style
+from seefit.errors import UsageError
 from seefit.files import to_json
-from seefit.fitting import check_head, check_model, fit_probe, open_extractor
+from seefit.fitting import check_head, check_model, fit_probe, open_extractor, start_from_scratch
 from seefit.gathering import gather
 from seefit.settings import Settings, make_settings
 
@@ -27,7 +28,7 @@ WIDTH, HEIGHT = 560.0, 330.0  # of the picture, in points
 
 
 def lr_find(given: dict[str, Any], *, out: Path | None, json_output: bool, console: Console) -> int:
-    """Do all that fine-tuning does before its first epoch, then let the rate rise over training batches and watch the loss.
+    """Do all that training does before its first epoch, then let the rate rise over training batches and watch the loss.
 
     Args:
         given: Settings given by hand, as for ``train``.
@@ -42,6 +43,9 @@ def lr_find(given: dict[str, Any], *, out: Path | None, json_output: bool, conso
     if out is not None:
         check_free(out, *TYPES)
     settings = make_settings({"method": "finetune", **given})
+    if settings.way == "probe":
+        hint = "Leave out --method, or use --method scratch"
+        raise UsageError("A probe has no learning rate", where="--method", expected="finetune or scratch", got="probe", hint=hint)
     curve, found, lr = _sweep(settings, console)
     if out is not None:
         save_figure(draw_curve(curve, found), out, "lr-find", f"Loss over learning rate; suggested: {found.rate:g}")
@@ -61,17 +65,20 @@ def _sweep(settings: Settings, console: Console) -> tuple[Curve, Suggestion, str
     check_head(settings, gathered.dataset.classes)
     classes, train, val = gathered.dataset.classes, gathered.part("train"), gathered.part("val")
     extractor = open_extractor(settings, gathered.seen.sizes[gathered.split.index("train")], console=console)
-    features = extractor.extract(train.samples, train.sha256, console=console)
-    fitted = fit_probe(settings, extractor, features, classes, train, val, console=console)
+    if settings.from_scratch:
+        begun = start_from_scratch(settings, extractor, classes)
+    else:
+        features = extractor.extract(train.samples, train.sha256, console=console)
+        begun = fit_probe(settings, extractor, features, classes, train, val, console=console)
     from seefit.finetuning import prepared  # brings torch: after everything that may be wrong
     from seefit.plans import rates_text, spread
     from seefit.training.lr_find import suggest, sweep
 
-    with prepared(settings, fitted, classes, train, None, console=console) as ready:
-        seconds = ready.choice.seconds_per_batch
-        curve = sweep(ready.network, ready.plan(), ready.training, seconds_per_batch=seconds, console=console)
+    with prepared(settings, begun, classes, train, None, console=console) as ready:
+        plan, seconds = ready.plan(), ready.choice.seconds_per_batch
+        curve = sweep(ready.network, plan, ready.training, seconds_per_batch=seconds, console=console)
         found = suggest(curve)
-        return curve, found, rates_text(ready.plan(spread(found.rate, ready.plan())))
+        return curve, found, rates_text(ready.plan(spread(found.rate, plan)))
 
 
 def _record(curve: Curve, found: Suggestion, lr: str) -> dict[str, Any]:
