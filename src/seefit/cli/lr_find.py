@@ -129,7 +129,7 @@ def draw_curve(curve: Curve, found: Suggestion) -> Figure:
             axes.axvline(float(curve.rates[-1]), color=colour("bad"), linewidth=1.2)
             _note(axes, float(curve.rates[-1]), "diverged", "bad", "center")
         _scale(axes, curve)
-        axes.legend(frameon=False, loc="lower left", fontsize=10)
+        axes.legend(frameon=False, loc="best", fontsize=10)
     return figure
 
 
