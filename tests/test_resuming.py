@@ -157,6 +157,8 @@ def test_relative_paths_are_meant_from_where_the_run_began(data: str, found: str
     assert (bare.root, bare.extend, bare.backbone) == (None, None, "lite0")
     own = located(make_settings({"data": data, "backbone": "nets/mine.py:make"}), Path("/began"))
     assert own.backbone == "/began/nets/mine.py:make"
+    several = located(make_settings({"data": data, "preset": "best", "backbone": "lite0,nets/mine.py:make"}), Path("/began"))
+    assert several.backbone == "lite0,/began/nets/mine.py:make"
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_all_problems_are_told_together() -> None:
     [
         ("val", -0.1), ("val", 1), ("val", math.nan), ("val", "much"), ("test", math.inf), ("test_from_val", 0), ("test_from_val", 1),
         ("seed", -1), ("seed", 2**32), ("seed", 1.5), ("max_skipped", 1.1), ("max_pixels", 0), ("image_size", 2.5),
-        ("preset", "best"), ("method", "scrath"), ("features", "all"), ("device", "tpu"), ("class_weights", "heavy"),
+        ("preset", "finest"), ("method", "scrath"), ("features", "all"), ("device", "tpu"), ("class_weights", "heavy"),
         ("backbone", None), ("labels", 3), ("allow_leak", "perhaps"),
     ],
 )  # fmt: skip

@@ -176,14 +176,8 @@ def prepared(
     """
     extractor = fitted.extractor
     augmentation = parse_augmentation(settings.augment)
-    settings = settings.model_copy(update={"views": min(settings.views, augmentation.distinct_views or settings.views)})
-    cut = choose_cut(extractor.backbone, extractor.parts, NONE if settings.from_scratch else settings.freeze)
-    images = len(train.samples) * settings.views + (len(val.samples) if val is not None else 0)
-    if not cut.streamed and (size := images * shape_of(extractor.backbone, cut.boundary, cut.below).bytes) > room():
-        console.warn(
-            f"The activations would take {size / 1e9:,.1f} GB, more than there is room for: the images are streamed in every epoch"
-        )
-        cut = replace(cut, streamed=True)
+    settings = settings.model_copy(update={"views": distinct_views(settings)})
+    cut = cut_to_fit(settings, extractor, train, val, console=console)
     if teacher is not None and checkpoints is not None:
         check_same_teacher(checkpoints, teacher)
     network = _network(settings, fitted, train, cut)
@@ -228,11 +222,39 @@ def choose_cut(backbone: Backbone, parts: tuple[str, ...], freeze: str) -> Cut:
     return Cut(boundary, below, tuple(part for part in parts if part not in below))
 
 
+def distinct_views(settings: Settings) -> int:
+    """Return how many views of an image are kept: no more than there are different ones."""
+    return min(settings.views, parse_augmentation(settings.augment).distinct_views or settings.views)
+
+
+def cut_to_fit(settings: Settings, extractor: FeatureExtractor, train: Part, val: Part | None, *, console: Console = QUIET) -> Cut:
+    """Choose the boundary, and to stream the images where the activations of all views would not fit on the disk.
+
+    Args:
+        settings: What the user chose.
+        extractor: Of the network.
+        train: What is trained on.
+        val: Told apart from it, in one view; None without one.
+        console: Where to say that images are streamed.
+
+    Raises:
+        UsageError: No such stage.
+    """
+    cut = choose_cut(extractor.backbone, extractor.parts, NONE if settings.from_scratch else settings.freeze)
+    images = len(train.samples) * distinct_views(settings) + (len(val.samples) if val is not None else 0)
+    if not cut.streamed and (size := images * shape_of(extractor.backbone, cut.boundary, cut.below).bytes) > room():
+        console.warn(
+            f"The activations would take {size / 1e9:,.1f} GB, more than there is room for: the images are streamed in every epoch"
+        )
+        cut = replace(cut, streamed=True)
+    return cut
+
+
 def _network(settings: Settings, fitted: Fitted, train: Part, cut: Cut) -> TrainedNetwork:
     extractor = fitted.extractor
     from_scratch = settings.from_scratch
     scale = unscaled(extractor.width) if from_scratch else Standardised.of(extractor.extract(train.samples, train.sha256))
-    upper = _upper(extractor, cut)
+    upper = upper_layers(extractor, cut)
     if upper is not None and settings.zero_gamma:
         _start_blocks_at_zero(upper, extractor.backbone.name)
     head = new_head(settings.head, extractor.width, len(fitted.head.bias), units=settings.hidden, dropout=settings.dropout)
@@ -248,7 +270,7 @@ def _start_blocks_at_zero(network: nn.Module, name: str) -> None:
         raise UsageError("Nothing to start at zero", where=f"--zero-gamma, {name}", expected=expected, got=got, hint=hint)
 
 
-def _upper(extractor: FeatureExtractor, cut: Cut) -> nn.Module | None:
+def upper_layers(extractor: FeatureExtractor, cut: Cut) -> nn.Module | None:
     """Return the part of the network that takes the batches; in a streamed one what lies below the boundary stays frozen."""
     if not cut.streamed:
         return upper_part(extractor.backbone, cut.boundary, cut.above) if cut.boundary and cut.above else None

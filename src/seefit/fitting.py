@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,14 @@ from seefit.evaluation.calibrate import fit_temperature, softmax
 from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
 from seefit.models.architecture import first_head
-from seefit.models.backbone import check_backbone, load_backbone
+from seefit.models.backbone import Backbone, check_backbone, load_backbone
 from seefit.settings import Settings
 from seefit.training.engine import check_device
 from seefit.training.features import FeatureExtractor, choose_parts
 from seefit.training.head import MAX_PATH_ROWS, Head, fit_head
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _FITS: dict[Fit, str] = {"crop": "cropped to a square", "pad": "padded to a square", "squash": "squashed to a square"}
 ENGINE_CHECK_IMAGES = (200, 800)  # a first look; and, where that fails, a second that chance cannot fail as easily
@@ -94,6 +97,8 @@ class Fitted:
         folds: Figures over the folds of the training part, by the engine; None where there are no folds.
         trained: The layers of the network that were trained, from `seefit.models.cut.trained_layers`.
         rates: Of the lowest trained layer and of the head, as ``--lr`` takes them; None for a probe.
+        members: The networks that were merged into this one, for as long as their files are needed; none when it is one network.
+        about: Further facts for the bundle's manifest.
     """
 
     extractor: FeatureExtractor
@@ -104,11 +109,19 @@ class Fitted:
     folds: dict[str, Any] | None
     trained: tuple[str, ...] = ()
     rates: str | None = None
+    members: tuple[Backbone, ...] = ()
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def calibrated(self) -> bool:
         """Whether the temperature was fitted on images that the model had not seen; else it is 1."""
         return self.val is not None or self.folds is not None
+
+    @property
+    def network(self) -> ModelProto:
+        """The ``network`` part of the graph up to what the linear head sees: the features, or a hidden layer on them."""
+        network, hidden = self.extractor.network, self.head.hidden
+        return network if hidden is None else hidden_model(network, hidden.weight, hidden.bias)
 
 
 def check_model(settings: Settings) -> None:
@@ -119,7 +132,8 @@ def check_model(settings: Settings) -> None:
         ResourceError: No weights, or no GPU where one was asked for.
     """
     check_device(settings.device)
-    check_backbone(settings.backbone, settings.image_size, seed=settings.weights_seed)
+    for name in dict.fromkeys(settings.backbones):
+        check_backbone(name, settings.image_size, seed=settings.weights_seed)
     if settings.way == "probe" and settings.head != "linear":
         hint = "Add --method finetune --freeze all, which trains the head alone"
         raise UsageError("A probe has a linear head", where="--head", expected="linear for a probe", got=settings.head, hint=hint)
@@ -243,10 +257,15 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "trained": list(fitted.trained),
         "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
         "versions": versions(),
+        **fitted.about,
     }
-    files = {"backbone.safetensors": backbone.state.read_bytes()} if backbone.state is not None else {}
-    network = extractor.network if head.hidden is None else hidden_model(extractor.network, head.hidden.weight, head.hidden.bias)
-    return Parts(extractor.preprocess, network, head.weight, head.bias, fitted.temperature, classes, about, files)
+    files = {weights_file(i): one.state.read_bytes() for i, one in enumerate(fitted.members or [backbone]) if one.state is not None}
+    return Parts(extractor.preprocess, fitted.network, head.weight, head.bias, fitted.temperature, classes, about, files)
+
+
+def weights_file(number: int) -> str:
+    """Return the name that the weights of a network, counted from 0, have in a bundle."""
+    return f"backbone{f'-{number}' if number else ''}.safetensors"
 
 
 def versions() -> dict[str, str]:

@@ -42,6 +42,7 @@ from seefit.fitting import (
     versions,
 )
 from seefit.gathering import Gathered, gather
+from seefit.members import choose_members, member_settings
 from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.resuming import agree, located, read_start, reopen
@@ -88,7 +89,7 @@ def train(settings: Settings, *, out: Path | None = None, console: Console = QUI
     Raises:
         SeefitError: Of the kind that fits; what was written until then stays in the run folder.
     """
-    settings, folder = inherit(settings), Path.cwd()
+    settings, folder = choose_members(inherit(settings), console=console), Path.cwd()
     run = new_run(out, f"{Path(settings.data.removeprefix('demo:')).stem or 'data'}-{settings.backbone}")
     try:
         with locked(run), resumable(run, new=True):
@@ -131,28 +132,24 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     check_model(settings)
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
-    dataset, seen, split, older, teacher = gathered.dataset, gathered.seen, gathered.split, gathered.older, gathered.teacher
+    dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
     check_head(settings, dataset.classes)
     counts, groups = _count(seen.samples, split, dataset.classes), _groups(seen.samples, split)
     _write_first_files(run, seen, split, dataset.classes)  # from here on only evaluate_part sees the test labels
     say_counts(counts, dataset.classes, split, console)
     train_part, val_part = gathered.part("train"), gathered.part("val")
+    first = member_settings(settings, 0)
 
     with clock.phase("features"):
-        extractor = open_extractor(settings, seen.sizes[split.index("train")], console=console)
+        extractor = open_extractor(first, seen.sizes[split.index("train")], console=console)
         if older:
             prepare(extractor, older, seen, split)
-    begun = _begin(settings, gathered, extractor, train_part, val_part, clock, console)
+    begun = _begin(first, gathered, extractor, train_part, val_part, clock, console)
     advice = say_advice(settings, begun, counts["train"], console)
-    fitted, epochs = begun, []
+    fitted, epochs = begun, list[dict[str, Any]]()
     if settings.way != "probe":
-        from seefit.finetuning import finetune_probe
-
         with clock.phase("train" if settings.from_scratch else "finetune"):
-            fitted, history = finetune_probe(
-                settings, begun, dataset.classes, train_part, val_part, teacher=teacher, checkpoints=run / "checkpoints", console=console
-            )
-        epochs = [asdict(epoch) for epoch in history]
+            fitted, epochs = _train_layers(settings, begun, gathered, run / "checkpoints", dict(clock.seconds), console)
     if not fitted.calibrated:
         console.warn(UNCALIBRATED)
 
@@ -200,6 +197,23 @@ def _begin(
 def _rate(images: int, clock: Clock) -> float:
     """Return how many images were read and turned into features per second."""
     return round(images / max(clock.seconds["scan"] + clock.seconds["features"], 1e-9), 1)
+
+
+def _train_layers(
+    settings: Settings, begun: Fitted, gathered: Gathered, checkpoints: Path, seconds: dict[str, float], console: Console
+) -> tuple[Fitted, list[dict[str, Any]]]:
+    """Train one network, or with the preset ``best`` several; return the rows of ``history.csv``, too."""
+    parts = gathered.dataset.classes, gathered.part("train"), gathered.part("val")
+    options: dict[str, Any] = {"teacher": gathered.teacher, "checkpoints": checkpoints, "console": console}
+    if settings.preset == "best":
+        from seefit.ensemble import train_members
+
+        judged = gathered.split.parts.count("test") or gathered.split.parts.count("val")
+        return train_members(settings, begun, *parts, judged=judged, seconds=seconds, **options)
+    from seefit.finetuning import finetune_probe
+
+    fitted, history = finetune_probe(settings, begun, *parts, **options)
+    return fitted, [asdict(epoch) for epoch in history]
 
 
 def _write_first_files(run: Path, seen: Scan, split: Split, classes: tuple[str, ...]) -> None:
@@ -266,6 +280,7 @@ def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any
         "strength": head.strength,
         **({"lr": fitted.rates} if fitted.rates else {}),
         "temperature": fitted.temperature,
+        **fitted.about,
         "threads": threads(),
         "seefit": version("seefit"),
     }

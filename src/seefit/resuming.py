@@ -113,11 +113,12 @@ def located(settings: Settings, folder: Path) -> Settings:
     if folder == Path.cwd():
         return settings
     paths = {name: folder / value.expanduser() for name in ("root", "extend", "teacher") if (value := getattr(settings, name)) is not None}
-    texts = {name: str(getattr(settings, name, "")) for name in ("backbone", "loss")}  # file.py:function
-    files = {name: text for name, text in texts.items() if ".py:" in text}
+    files = {"loss": settings.loss} if ".py:" in settings.loss else {}  # file.py:function
     if not settings.data.startswith("demo:") and not is_url(settings.data):
         files["data"] = settings.data
-    return settings.model_copy(update=paths | {name: str(folder / Path(text).expanduser()) for name, text in files.items()})
+    moved: dict[str, Any] = {name: str(folder / Path(text).expanduser()) for name, text in files.items()}
+    moved["backbone"] = ",".join(str(folder / Path(name).expanduser()) if ".py:" in name else name for name in settings.backbones)
+    return settings.model_copy(update=paths | moved)
 
 
 def split_before(run: Path) -> list[SplitRow] | None:

@@ -23,7 +23,7 @@ class ProbeSettings(BaseModel):
     follow_links: bool = False
     sha256: str | None = None
     extend: Path | None = None
-    preset: Literal["fast", "balanced"] = "fast"
+    preset: Literal["fast", "balanced", "best"] = "fast"
     method: Literal["probe", "finetune", "scratch"] | None = None
     backbone: str = "lite0"
     features: Literal["auto", "stages", "pooled", "flatten"] = "auto"
@@ -54,6 +54,11 @@ class ProbeSettings(BaseModel):
         """What random weights are drawn from; None for pretrained ones."""
         return self.seed if self.from_scratch else None
 
+    @property
+    def backbones(self) -> list[str]:
+        """The networks that are trained: several with the preset ``best``, named with commas between them."""
+        return [name.strip() for name in self.backbone.split(",")] if self.preset == "best" else [self.backbone]
+
     @field_validator("data", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
@@ -69,6 +74,7 @@ class Settings(ProbeSettings):
 
     head: Literal["linear", "hidden", "logit"] = "linear"
     hidden: int = Field(128, ge=1, le=8192)
+    minutes: float | None = Field(None, gt=0)
     freeze: str = "auto"
     augment: str | dict[str, Any] = "light"
     views: int = Field(8, ge=1, le=1000)
@@ -136,7 +142,7 @@ ALIASES = {
     "learning_rate": "lr",
 }
 EPOCHS, SCRATCH_EPOCHS = 12, 30  # unless --epochs says otherwise
-METHODS = {"fast": "probe", "balanced": "finetune"}  # what a preset does unless --method says otherwise
+METHODS = {"fast": "probe", "balanced": "finetune", "best": "finetune"}  # what a preset does unless --method says otherwise
 RESOLVED = "resolved"  # the section of config.yaml that says what the run made of the settings; not read back
 
 

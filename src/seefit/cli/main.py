@@ -116,6 +116,7 @@ def train(
     allow_leak: o.AllowLeak = None,
     head: o.Head = None,
     hidden: o.Hidden = None,
+    minutes: o.Minutes = None,
     freeze: o.Freeze = None,
     augment: o.Augment = None,
     views: o.Views = None,

@@ -45,7 +45,12 @@ TestFromVal = Annotated[float | None, _image(help="Share of the validation part 
 
 Backbone = Annotated[
     str | None,
-    _model("--backbone", "--model", help="lite0, any timm model, torchvision/NAME, or your own as file.py:function.", default="lite0"),
+    _model(
+        "--backbone",
+        "--model",
+        help="lite0, any timm model, torchvision/NAME, or your own as file.py:function; for --preset best several, as NAME,NAME.",
+        default="lite0",
+    ),
 ]
 Features = Annotated[
     str | None,
@@ -61,7 +66,15 @@ ClassWeights = Annotated[
     str | None, _model(help="none, balanced (rare classes count more), or prior (shift to equal shares).", default="none")
 ]
 Preset = Annotated[
-    str | None, _model(help="fast: a linear probe on frozen features; balanced: then the upper layers are trained too.", default="fast")
+    str | None,
+    _model(
+        help="fast: a linear probe on frozen features; balanced: then the upper layers are trained too; best: so with several networks, "
+        "averaged.",
+        default="fast",
+    ),
+]
+Minutes = Annotated[
+    float | None, _model(help="For --preset best: what the run may take; fewer networks or epochs when they would not fit.", default="20")
 ]
 Method = Annotated[
     str | None,

@@ -89,6 +89,9 @@ def _of_run(run: str, image_size: int | None, classes: int | None) -> tuple[nn.M
             hint = f"Leave out {option}, or name the backbone instead of the run"
             raise UsageError("A run has its own", where=option, expected="none for a run", got=str(value), hint=hint)
     manifest = read_manifest(folder_of(Path(run)))
+    if manifest.get("members"):
+        hint = f"Name one of its networks: {manifest['backbone'].replace('+', ', ')}"
+        raise UsageError("Cannot show the layers", where=run, expected="a run of one network", got="a mean of several", hint=hint)
     side = int(manifest["image_size"])
     network = build_probed(manifest["backbone"], side, manifest["features"], _head_of(manifest))
     trained = manifest.get("trained", [] if manifest.get("method") == "probe" else None)

@@ -130,6 +130,11 @@ def _front() -> str:
 
 def _made(record: Record) -> str:
     backbone, method = (_text(str(record.bundle.get(key, "not recorded"))) for key in ("backbone", "method"))
+    members, views = record.bundle.get("members"), record.bundle.get("views")
+    if members and views:
+        seen = _text(" and ".join(map(str, views)), None)
+        made = f"It is the mean of {len(members)} pretrained networks, {backbone}, whose upper layers were trained"
+        return f"{made}; each sees a picture {seen}."
     if method == "probe":
         return f"The backbone, {backbone}, is pretrained and stayed as it was; only the linear head was fitted."
     if method == "scratch":

@@ -152,6 +152,7 @@ def method_section(record: Record, words: Words) -> Section:
     metrics = record.metrics
     made = [
         [words("made.backbone"), shown(str(record.bundle.get("backbone", "–")))],
+        *([[words("made.views"), str(len(record.bundle["views"]))]] if record.bundle.get("views") else []),
         [words("made.image_size"), f"{record.bundle.get('image_size', '–')} px, {record.bundle.get('fit', '–')}"],
         [words("made.temperature"), _plain(metrics.get("temperature")) if record.calibrated else words("made.uncalibrated")],
         [words("made.engine"), shown(str(metrics.get("engine") or "–"))],
