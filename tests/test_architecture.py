@@ -104,7 +104,9 @@ def test_stages_of_the_published_networks() -> None:
 
 
 def test_a_user_s_network_is_a_backbone(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_export", lambda *arguments: arguments[-1].write_bytes(b"onnx"))  # takes seconds; see the slow test below
+    monkeypatch.setattr(
+        module, "write_onnx", lambda *arguments: arguments[-1].write_bytes(b"onnx")
+    )  # takes seconds; see the slow test below
     backbone = load_backbone(own, 48)
     assert backbone.stages == (Stage("1", 6, 23), Stage("3", 8, 11), Stage("pooled", 8, 0))
     assert (backbone.name, backbone.mean, backbone.std) == (own, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -134,7 +136,7 @@ def make():
 
 
 def test_a_user_s_network_can_be_cut_between_blocks_whatever_they_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_export", lambda *arguments: arguments[-1].write_bytes(b"onnx"))
+    monkeypatch.setattr(module, "write_onnx", lambda *arguments: arguments[-1].write_bytes(b"onnx"))
     (tmp_path / "net.py").write_text(CHOOSY)
     backbone = load_backbone(f"{tmp_path}/net.py:make", 32)
     assert [stage.name for stage in backbone.stages] == ["0", "1", "2", "pooled"]

@@ -62,6 +62,15 @@ def test_rates_rise_from_the_lowest_layer_to_the_head(network: TrainedNetwork) -
     assert {group["initial_lr"] for group in scaled} == {0.0025}
 
 
+def test_from_scratch_every_depth_has_the_same_rate_for_more_epochs(network: TrainedNetwork) -> None:
+    scratch = plan(network, method="scratch")
+    assert (scratch.epochs, {group["initial_lr"] for group in scratch.optimiser.param_groups}) == (30, {RATES["adamw"]})
+    assert spread(0.012, scratch) == (0.012, 0.012)
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    scratch.begin_epoch(network, 0)
+    assert norm.training
+
+
 def test_biases_and_norms_are_not_decayed(network: TrainedNetwork) -> None:
     for group in plan(network, weight_decay=0.1).optimiser.param_groups:
         assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] == 0.1}

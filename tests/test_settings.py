@@ -71,6 +71,13 @@ def test_what_does_not_go_with_the_method_is_refused(given: dict[str, Any], opti
     assert error.hint == f"Leave {option} out."
 
 
+def test_pretrained_blocks_are_not_started_at_zero() -> None:
+    assert refused({"data": "d", "preset": "balanced", "zero_gamma": True}).message == (
+        "Settings that do not go together: --zero-gamma. Expected --method scratch, since a pretrained network would lose "
+        "what its blocks learned, got True with --method finetune."
+    )
+
+
 def test_options_of_a_schedule_and_rates_may_be_text_or_numbers() -> None:
     assert make_settings({"data": "d", "schedule_options": "drop=0.1,every=7"}).schedule_options == {"drop": 0.1, "every": 7}
     assert make_settings({"data": "d", "lr": 0.001}).lr == make_settings({"data": "d", "lr": "0.001"}).lr == "0.001"

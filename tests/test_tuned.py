@@ -51,7 +51,7 @@ def state(whole: Backbone) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write no true ONNX file, which takes seconds."""
-    monkeypatch.setattr(module, "_export", lambda tower, probe, inputs, outputs, path: path.write_bytes(b"network"))
+    monkeypatch.setattr(module, "write_onnx", lambda tower, probe, inputs, outputs, path: path.write_bytes(b"network"))
 
 
 def expected(state: dict[str, torch.Tensor], pixels: torch.Tensor) -> Any:

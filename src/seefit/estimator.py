@@ -33,7 +33,7 @@ from seefit.environment import own_folder
 from seefit.errors import DataError, SeefitError, UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
-from seefit.fitting import Part, bundle_parts, check_model, fit_probe, open_extractor, start_from_scratch
+from seefit.fitting import Part, begin, bundle_parts, check_model, open_extractor
 from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features
@@ -236,11 +236,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         units = make_split(samples, seen.sha256, seen.clusters, val=0, test=0).units
         part = Part(samples, seen.sha256, np.asarray(units, np.int64))
         extractor = open_extractor(settings, seen.sizes, console=console)
-        if settings.from_scratch:
-            fitted = start_from_scratch(settings, extractor, classes)
-        else:
-            features = extractor.extract(part.samples, part.sha256, console=console)
-            fitted = fit_probe(settings, extractor, features, classes, part, console=console)
+        fitted = begin(settings, extractor, classes, part, console=console)
         if settings.way != "probe":
             from seefit.finetuning import finetune_probe
 

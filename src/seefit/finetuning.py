@@ -3,7 +3,7 @@
 probe → boundary → kept activations (or streamed images) → the one loop → the whole network as ONNX again → temperature
 
 What comes out has the form of a fitted probe, a frozen network and a linear head, so that everything after it is the same. From
-scratch, what goes in is the network as it begins (`seefit.fitting.start_from_scratch`), and all of it lies above the boundary.
+scratch, what goes in is the network as it begins (`seefit.fitting.begin`), and all of it lies above the boundary.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ from seefit.training.head import MAX_PATH_ROWS, Head, fit_head
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+Phase = Callable[[str], AbstractContextManager[object]]
 
 _FITS: dict[Fit, str] = {"crop": "cropped to a square", "pad": "padded to a square", "squash": "squashed to a square"}
 ENGINE_CHECK_IMAGES = (200, 800)  # a first look; and, where that fails, a second that chance cannot fail as easily
@@ -184,17 +187,44 @@ def _described(extractor: FeatureExtractor, settings: Settings) -> str:
     return f"frozen: {extractor.width:,} features per image, computed once by {engine} and kept"
 
 
-def start_from_scratch(settings: Settings, extractor: FeatureExtractor, classes: tuple[str, ...]) -> Fitted:
-    """Return a network as it begins, in the form of what fitting makes: its own head, and no temperature yet.
+def begin(
+    settings: Settings,
+    extractor: FeatureExtractor,
+    classes: tuple[str, ...],
+    train: Part,
+    val: Part | None = None,
+    *,
+    proof: Part | None = None,
+    phase: Phase = nullcontext,
+    console: Console = QUIET,
+) -> Fitted:
+    """Do what comes before any layer is trained: fit the probe; or, from scratch, take the network as it begins.
 
     Args:
         settings: What the user chose.
-        extractor: With the random weights; computes with the reference from now on.
+        extractor: As for `fit_probe`; from scratch with random weights.
         classes: Names, in the order of the outputs.
+        train: As for `fit_probe`.
+        val: Likewise.
+        proof: Likewise.
+        phase: Called with ``features`` and ``fit``; gives what is entered while that is done.
+        console: Where to say what happens.
+
+    Returns:
+        What fitting made; from scratch the network's own first head, without a temperature or figures.
     """
+    if settings.from_scratch:
+        return _unfitted(settings, extractor, len(classes))
+    with phase("features"):
+        features = extractor.extract(train.samples, train.sha256, console=console)
+    with phase("fit"):
+        return fit_probe(settings, extractor, features, classes, train, val, proof=proof, console=console)
+
+
+def _unfitted(settings: Settings, extractor: FeatureExtractor, classes: int) -> Fitted:
     backbone = extractor.backbone
     extractor.use_reference()
-    weight, bias = first_head(backbone.name, len(classes), extractor.width, seed=settings.seed, image_size=backbone.image_size)
+    weight, bias = first_head(backbone.name, classes, extractor.width, seed=settings.seed, image_size=backbone.image_size)
     return Fitted(extractor, Head(weight, bias, "scratch", 0.0), 1.0, None, None, None)
 
 

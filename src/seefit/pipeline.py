@@ -33,12 +33,11 @@ from seefit.fitting import (
     UNCALIBRATED,
     Fitted,
     Part,
+    begin,
     bundle_parts,
     check_head,
     check_model,
-    fit_probe,
     open_extractor,
-    start_from_scratch,
     versions,
 )
 from seefit.gathering import Gathered, gather
@@ -49,7 +48,6 @@ from seefit.resuming import agree, located, read_start, reopen
 from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
 from seefit.settings import Settings, to_yaml
 from seefit.telling import environment_line, interval, say_advice, say_counts, say_folds
-from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head
 
 SMALL_DATA = 2_000  # training images; below it the scores over folds are printed
@@ -144,7 +142,10 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
         extractor = open_extractor(first, seen.sizes[split.index("train")], console=console)
         if older:
             prepare(extractor, older, seen, split)
-    begun = _begin(first, gathered, extractor, train_part, val_part, clock, console)
+    proof = (older.readable(val_part) or older.readable(train_part)) if older else None
+    begun = begin(first, extractor, dataset.classes, train_part, val_part, proof=proof, phase=clock.phase, console=console)
+    if begun.folds and len(train_part.samples) < SMALL_DATA:
+        say_folds(begun.folds, console)
     advice = say_advice(settings, begun, counts["train"], console)
     fitted, epochs = begun, list[dict[str, Any]]()
     if settings.way != "probe":
@@ -175,23 +176,6 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     }
     _finish(run, metrics, clock, console)
     return Run(run, metrics)
-
-
-def _begin(
-    settings: Settings, gathered: Gathered, extractor: FeatureExtractor, train: Part, val: Part, clock: Clock, console: Console
-) -> Fitted:
-    """Fit the probe; or, from scratch, take the network as it begins."""
-    older, classes = gathered.older, gathered.dataset.classes
-    if settings.from_scratch:
-        return start_from_scratch(settings, extractor, classes)
-    with clock.phase("features"):
-        features = extractor.extract(train.samples, train.sha256, console=console)
-    with clock.phase("fit"):
-        proof = (older.readable(val) or older.readable(train)) if older else None
-        fitted = fit_probe(settings, extractor, features, classes, train, val, proof=proof, console=console)
-    if fitted.folds and len(train.samples) < SMALL_DATA:
-        say_folds(fitted.folds, console)
-    return fitted
 
 
 def _rate(images: int, clock: Clock) -> float:

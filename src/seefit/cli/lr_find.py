@@ -12,7 +12,7 @@ from seefit.console import Console
 from seefit.drawing import blank, check_free, colour, place, save_figure, style
 from seefit.errors import UsageError
 from seefit.files import to_json
-from seefit.fitting import check_head, check_model, fit_probe, open_extractor, start_from_scratch
+from seefit.fitting import begin, check_head, check_model, open_extractor
 from seefit.gathering import gather
 from seefit.settings import Settings, make_settings
 
@@ -65,11 +65,7 @@ def _sweep(settings: Settings, console: Console) -> tuple[Curve, Suggestion, str
     check_head(settings, gathered.dataset.classes)
     classes, train, val = gathered.dataset.classes, gathered.part("train"), gathered.part("val")
     extractor = open_extractor(settings, gathered.seen.sizes[gathered.split.index("train")], console=console)
-    if settings.from_scratch:
-        begun = start_from_scratch(settings, extractor, classes)
-    else:
-        features = extractor.extract(train.samples, train.sha256, console=console)
-        begun = fit_probe(settings, extractor, features, classes, train, val, console=console)
+    begun = begin(settings, extractor, classes, train, val, console=console)
     from seefit.finetuning import prepared  # brings torch: after everything that may be wrong
     from seefit.plans import rates_text, spread
     from seefit.training.lr_find import suggest, sweep

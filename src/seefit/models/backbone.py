@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +23,7 @@ from seefit.environment import cache_folder
 from seefit.errors import ArtefactError, UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
 from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, is_foreign, size_option
+from seefit.models.convert import quietly, write_onnx
 from seefit.models.weights import (
     Weights,
     available,
@@ -173,13 +172,13 @@ def create(name: str, weights: Weights | None = None, *, image_size: int | None 
         model: torch.nn.Module = timm.create_model(name, pretrained=False)
         state = read_weights(name, weights, model.state_dict()) if weights is not None else None
         if size:  # timm fits what depends on the size, such as the positions of a transformer's patches
-            with _silent():
+            with quietly():
                 model = timm.create_model(name, pretrained=state is not None, pretrained_cfg_overlay={"state_dict": state}, **size)
         elif state is not None:
             model.load_state_dict(state)
         return model.eval()
     try:
-        with _silent():
+        with quietly():
             model = timm.create_model(name, pretrained=True, **size)
     except (OSError, RuntimeError, ValueError) as error:  # what timm and its hub client raise without network or weights
         raise no_weights(name, f"none here, and the hub did not answer ({type(error).__name__})") from error
@@ -243,7 +242,7 @@ def with_state(backbone: Backbone, file: Path) -> Backbone:
     other = replace(backbone, weights=sha256_file(file), state=file, onnx=file.with_suffix(".onnx"))
     probe = torch.zeros(2, 3, backbone.image_size, backbone.image_size)
     with atomic_path(other.onnx) as temporary:
-        _export(tower(other), probe, ["pixels"], [stage.name for stage in backbone.stages], temporary)
+        write_onnx(tower(other), probe, ["pixels"], [stage.name for stage in backbone.stages], temporary)
     return replace(other, sha256=sha256_file(other.onnx))
 
 
@@ -312,7 +311,7 @@ def _convert(name: str, image_size: int | None, weights: Weights, target: Path) 
         probe = torch.zeros(2, 3, size, size)
         tower, stages = _tower(model, probe)
         with atomic_path(target) as temporary:
-            _export(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
+            write_onnx(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
     except (
         RuntimeError,
         AssertionError,
@@ -365,56 +364,3 @@ def _tower(model: Any, probe: torch.Tensor, kept: list[tuple[int, bool]] | None 
 def _channels_first(x: torch.Tensor, model: Any) -> torch.Tensor:
     """Return a map as (N, C, H, W); Swin and its like keep channels last."""
     return x.permute(0, 3, 1, 2) if getattr(model, "output_fmt", "NCHW") == "NHWC" else x
-
-
-def _export(module: torch.nn.Module, probe: torch.Tensor, inputs: list[str], outputs: list[str], path: Path) -> None:
-    """Write a module as ONNX with a free batch size ``N`` and all weights inside the file."""
-    import onnx
-    import torch
-
-    with _silent():
-        program = torch.onnx.export(
-            module,
-            (probe,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-            input_names=inputs,
-            output_names=outputs,
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    proto = program.model_proto
-    free = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    for value in [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]:
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param == free:
-                dim.dim_param = "N"
-    _strip(proto)
-    onnx.save(proto, path)
-
-
-def _strip(message: Any) -> None:
-    """Remove the exporter's notes: paths of this machine have no place in a bundle, and the same network gives the same bytes."""
-    for field, value in message.ListFields():
-        if field.name in {"metadata_props", "doc_string"}:
-            message.ClearField(field.name)
-        elif field.message_type is not None:
-            for part in [value] if hasattr(value, "ListFields") else value:
-                _strip(part)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep the chatter and the deprecation warnings of timm, its hub client and torch's exporter off the user's console."""
-    import logging
-
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
