@@ -19,10 +19,10 @@ import pytest
 
 from command import Answer, seefit, seefit_process, start
 from conftest import copy_photos
+from killed import Killer
 from seefit import pipeline
 from tiny import plant_tiny
 
-KILLED = Path(__file__).parent / "killed.py"
 TIMING = {"seconds", "images_per_second", "peak_memory_mb"}  # what may differ between a resumed run and an unbroken one
 SAME = ("split.csv", "skipped.csv", "history.csv", "predictions.csv", "bundle/bundle.json", "bundle/model.onnx")
 
@@ -30,28 +30,17 @@ Kill = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def killer() -> Iterator[subprocess.Popen[str]]:
+def killer() -> Iterator[Killer]:
     """Return a process that starts commands and lets them be killed."""
-    command = [sys.executable, str(KILLED)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
+    process = Killer()
+    yield process
+    process.close()
 
 
 @pytest.fixture
-def kill(killer: subprocess.Popen[str], tmp_path: Path) -> Kill:
+def kill(killer: Killer, tmp_path: Path) -> Kill:
     """Return a function that runs a command until a moment and returns its exit code."""
-
-    def run(moment: str, *arguments: object) -> int:
-        cache, log = os.environ["SEEFIT_CACHE"], str(tmp_path / "log")
-        request = {"moment": moment, "arguments": [str(argument) for argument in arguments], "cache": cache, "log": log}
-        assert killer.stdin is not None and killer.stdout is not None
-        killer.stdin.write(json.dumps({**request, "folder": str(tmp_path)}) + "\n")
-        killer.stdin.flush()
-        return int(killer.stdout.readline())
-
-    return run
+    return lambda moment, *arguments: killer.kill(moment, tmp_path, *arguments)
 
 
 def check_same(run: Path, unbroken: Path, *, page: bool = True) -> None:
