@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from seefit.bundle.bundle import load
+from seefit.bundle.manifest import read_manifest
 from seefit.data.dataset import SPLITS, Dataset, Sample, natural_order
 from seefit.data.findings import GONE
 from seefit.data.listing import first_five
@@ -30,6 +32,7 @@ from seefit.settings import Settings, make_settings, read_settings
 from seefit.training.features import FeatureExtractor
 
 ABOUT_DATA = {"data", "labels", "root", "group_by", "follow_links", "sha256", "extend"}  # settings that say where images come from
+WEIGHTS = "backbone.safetensors"
 EXACT = {"train": False, "val": True, "test": True}  # which features a part is asked for: those of the reference, or of the fast engine
 
 
@@ -45,6 +48,7 @@ class Older:
         known: Its images, each with its part as split, and the sha256 of each.
         names: The name of each of its images here, and that in its own ``split.csv``.
         classes: Its classes.
+        state: The weights of its network when it was fine-tuned; None otherwise.
         gone: The sha256 of images whose file is gone.
         added: How many images are new.
         notes: Sentences about how old and new were put together.
@@ -57,6 +61,7 @@ class Older:
     known: dict[Sample, str]
     names: dict[str, str]
     classes: tuple[str, ...]
+    state: Path | None
     gone: frozenset[str] = frozenset()
     added: int = 0
     notes: list[str] = field(default_factory=list)
@@ -73,7 +78,8 @@ class Older:
 def inherit(settings: Settings) -> Settings:
     """Return the settings of a run that extends another: the other's, but for what is said of the new images or given by hand.
 
-    The model (backbone, image size, box, features) cannot differ: kept features would not fit.
+    The model (backbone, image size, box, features) cannot differ: kept features would not fit. A fine-tuned network is taken over as it
+    is, and unless a method or preset is given by hand, only a new head is fitted.
 
     Args:
         settings: What the user chose; returned as it is without ``extend``.
@@ -99,6 +105,8 @@ def inherit(settings: Settings) -> Settings:
     others = [name for name in model if not _fits(by_hand.get(name), came_out[name])]
     raise_all([_another_model(run, name, came_out[name], by_hand[name]) for name in others])
     kept = theirs.model_dump(exclude=ABOUT_DATA | {"teacher"})  # which does not know new classes
+    if theirs.way == "finetune" and theirs.preset != "best":
+        kept |= _same_network(by_hand)
     return make_settings({**kept, **_shares(read_split(run / "split.csv")), **by_hand, **model})
 
 
@@ -107,6 +115,11 @@ def _choice(parts: Sequence[str]) -> str:
     if list(parts) == ["pooled"]:
         return "pooled"
     return "flatten" if parts[0].endswith(FLAT) else "stages"
+
+
+def _same_network(by_hand: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings that leave the network as it is and fit a new head, unless another way is asked for."""
+    return {"method": None} if "preset" in by_hand else {} if "method" in by_hand else {"method": "probe", "head": "linear"}
 
 
 def _fits(given: object, value: object) -> bool:
@@ -140,6 +153,7 @@ def join(new: Dataset, run: Path) -> tuple[Dataset, Older]:
 
     Raises:
         RunError: The run is not finished, or its ``split.csv`` was changed by hand.
+        ArtefactError: Its bundle is damaged.
         UsageError: Old and new images have no folder in common (two drives of Windows).
     """
     metrics, resolved = read_metrics(run), read_config(run)["resolved"]
@@ -158,10 +172,21 @@ def join(new: Dataset, run: Path) -> tuple[Dataset, Older]:
         known=known,
         names=names,
         classes=tuple(natural_order(theirs)),
+        state=_tuned_weights(run / "bundle"),
     )
     skips = [replace(skip, name=own_place + skip.name) for skip in new.skips]
     samples = [*known, *(sample for sample in added if sample not in known)]
     return Dataset(new.source, root, samples, classes, skips, new.notes), older
+
+
+def _tuned_weights(bundle: Path) -> Path | None:
+    """Return the weights of a fine-tuned network, once every file of its bundle was checked."""
+    manifest = read_manifest(bundle)
+    if "members" in manifest:
+        hint, got = "Train on old and new images together without --extend", f"an average of {len(manifest['members'])}"
+        raise UsageError("Cannot extend an average", where=bundle.parent, expected="a run of one network", got=got, hint=hint)
+    tuned = manifest.get("method") == "finetune" and WEIGHTS in manifest["files"]
+    return load(bundle).folder / WEIGHTS if tuned else None
 
 
 def _common_root(new: Dataset, their_root: Path) -> tuple[Path, str, str]:
@@ -293,12 +318,27 @@ def _lost(older: Older, names: Sequence[str]) -> RunError:
 # ---- model and figures --------------------------------------------------------------------------------------------
 
 
-def prepare(extractor: FeatureExtractor, older: Older, seen: Scan, split: Split) -> None:
+def prepare(extractor: FeatureExtractor, older: Older, seen: Scan, split: Split, *, way: str) -> None:
     """Make sure that older features can be used: the same stages and engine, and something kept of every image whose file is gone.
 
+    Args:
+        extractor: What gives the features.
+        older: What is taken over.
+        seen: The scan of old and new images.
+        split: Their parts.
+        way: The method: layers are trained on pictures, of which features are no substitute.
+
     Raises:
-        RunError: They come from other stages of the network, or are kept no more.
+        RunError: They come from other stages of the network, or are kept no more; or layers are to be trained on images that are gone.
     """
+    if way != "probe" and older.gone:
+        raise RunError(
+            "Images of the run to extend are gone",
+            where=older.run,
+            expected="their files, on which layers can be trained",
+            got=f"{len(older.gone):,} of which only features are kept",
+            hint="Put the files back, or leave out --method and --preset to fit a new head alone",
+        )
     if extractor.parts != older.features:
         raise RunError(
             "The features of the run to extend are others",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,12 +156,15 @@ def check_head(settings: Settings, classes: Sequence[str]) -> None:
         )
 
 
-def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Console = QUIET) -> FeatureExtractor:
+def open_extractor(
+    settings: Settings, sizes: NDArray[np.int64], *, state: Path | None = None, console: Console = QUIET
+) -> FeatureExtractor:
     """Open the backbone, choose the box and the stages, and say so.
 
     Args:
         settings: What the user chose.
         sizes: (N, 2) width and height of the training images in pixels.
+        state: The weights of a network that was fine-tuned before, as a bundle has them; None for those of the backbone.
         console: Where to say what was chosen.
 
     Raises:
@@ -168,6 +172,8 @@ def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Con
         ResourceError: No weights, or no GPU where one was asked for.
     """
     backbone = load_backbone(settings.backbone, settings.image_size, seed=settings.weights_seed, console=console)
+    if state is not None and not settings.from_scratch:
+        backbone = _tuned_before(backbone, state, console)
     fit: Fit
     if settings.fit == "auto":
         fit, why = choose_fit(sizes)
@@ -178,6 +184,15 @@ def open_extractor(settings: Settings, sizes: NDArray[np.int64], *, console: Con
     extractor = FeatureExtractor(backbone, parts, fit, device=settings.device, max_pixels=settings.max_pixels)
     console.say(f"Model: {backbone.name} at {backbone.image_size} px, {_described(extractor, settings)}")
     return extractor
+
+
+def _tuned_before(backbone: Backbone, state: Path, console: Console) -> Backbone:
+    from safetensors.torch import load_file
+
+    from seefit.models.tuned import tuned_backbone  # brings torch
+
+    console.say(f"Converting {backbone.name} to ONNX with the weights in {state} …")
+    return tuned_backbone(backbone, load_file(state))
 
 
 def _described(extractor: FeatureExtractor, settings: Settings) -> str:
@@ -241,6 +256,9 @@ def fit_probe(
 ) -> Fitted:
     """Fit the head, prove the engine, fit the temperature.
 
+    Folds say nothing of a network that was fine-tuned before, on these very images perhaps: then there are no figures over them, nor a
+    temperature from them.
+
     Args:
         settings: What the user chose.
         extractor: What gave the features; falls back to the reference when its engine differs too much.
@@ -259,11 +277,12 @@ def fit_probe(
         extractor.use_reference()
         features = extractor.extract(train.samples, train.sha256, console=console)
         head = _fit_head(settings, features, train, classes, console)
+    unseen = extractor.backbone.state is None
     if val is None:
-        temperature, val_metrics = _fold_temperature(head, train, classes), None
+        temperature, val_metrics = _fold_temperature(head, train, classes) if unseen else 1.0, None
     else:
         temperature, val_metrics = calibrate(settings, extractor, head, train, val, classes, console)
-    folds = _fold_metrics(head, temperature, train, classes, extractor.engine.name, settings.seed)
+    folds = _fold_metrics(head, temperature, train, classes, extractor.engine.name, settings.seed) if unseen else None
     return Fitted(extractor, head, temperature, difference, val_metrics, folds)
 
 
@@ -280,7 +299,7 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "features": list(extractor.parts),
         "mean": list(backbone.mean),
         "std": list(backbone.std),
-        "method": settings.way,
+        "method": settings.way if backbone.state is None or settings.from_scratch else "finetune",
         "head": head.method,
         "calibrated": fitted.calibrated,
         "hidden": 0 if head.hidden is None else len(head.hidden.bias),

@@ -139,9 +139,9 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     first = member_settings(settings, 0)
 
     with clock.phase("features"):
-        extractor = open_extractor(first, seen.sizes[split.index("train")], console=console)
+        extractor = open_extractor(first, seen.sizes[split.index("train")], state=older.state if older else None, console=console)
         if older:
-            prepare(extractor, older, seen, split)
+            prepare(extractor, older, seen, split, way=settings.way)
     proof = (older.readable(val_part) or older.readable(train_part)) if older else None
     begun = begin(first, extractor, dataset.classes, train_part, val_part, proof=proof, phase=clock.phase, console=console)
     if begun.folds and len(train_part.samples) < SMALL_DATA:
