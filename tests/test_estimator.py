@@ -257,7 +257,7 @@ def parts_of(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seen.append(train)
         return fit_probe(settings, extractor, features, classes, train, *others, **options)
 
-    monkeypatch.setattr("seefit.estimator.fit_probe", spy)
+    monkeypatch.setattr("seefit.fitting.fit_probe", spy)
     return seen
 
 

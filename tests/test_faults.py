@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import Train
-from seefit import pipeline
+from seefit import fitting
 from seefit.bundle.bundle import load
 from seefit.errors import ArtefactError, ResourceError, SeefitError
 from seefit.runs import list_runs
@@ -97,7 +97,7 @@ def test_an_error_after_the_first_files_leaves_a_run_that_can_be_listed_and_dele
     def fail(*_: object, **__: object) -> None:
         raise SeefitError("No", where="here", expected="x", got="y", hint="z")
 
-    monkeypatch.setattr(pipeline, "fit_probe", fail)
+    monkeypatch.setattr(fitting, "fit_probe", fail)
     with pytest.raises(SeefitError, match=r"^No: here\."):
         train_here()
     assert [(run.run.name, run.state) for run in list_runs(tmp_path)] == [("run", "unfinished")]

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seefit import fitting
-from seefit.bundle.bundle import load, save_bundle
 from seefit.data.dataset import Sample
 from seefit.evaluation.calibrate import fit_temperature, softmax
-from seefit.fitting import Fitted, Part, _differs, _engine_difference, bundle_parts, fit_probe, open_extractor
+from seefit.fitting import Fitted, Part, _differs, _engine_difference, fit_probe, open_extractor
 from seefit.settings import Settings, make_settings
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head, fit_head
@@ -170,17 +169,6 @@ def test_without_folds_the_temperature_is_one(settings: Settings, tmp_path: Path
     fitted = fit(settings, open_warped(settings, 0.0), make_part(tmp_path / "two", 2, seed=0), console=heard)
     assert (fitted.temperature, fitted.folds, fitted.head.method, fitted.calibrated) == (1.0, None, "nearest-mean", False)
     assert heard.said == ["Head: nearest class mean, since the classes are too small or too many for cross-validation"]
-
-
-def test_the_bundle_gives_what_was_fitted(settings: Settings, train: Part, tmp_path: Path) -> None:
-    fitted = fit(settings, open_warped(settings, 0.0), train)
-    save_bundle(tmp_path / "bundle", bundle_parts(fitted, CLASSES, settings, train))
-    bundle = load(tmp_path / "bundle")
-    exact = fitted.extractor.extract(train.samples, train.sha256, exact=True)
-    found = np.stack([prediction.probabilities for prediction in bundle.predictions([sample.path for sample in train.samples])])
-    np.testing.assert_allclose(found, softmax(fitted.head.logits(exact), fitted.temperature), atol=1e-5)
-    same = bundle_parts(fitted, CLASSES, settings, Part(train.samples[::-1], train.sha256[::-1], train.units))
-    assert bundle.manifest["data_sha256"] == same.about["data_sha256"]
 
 
 def test_the_box_is_chosen_from_the_shapes_unless_it_is_given(settings: Settings) -> None:

@@ -20,7 +20,7 @@ import pytest
 from command import Answer, seefit, seefit_process, start
 from conftest import copy_photos
 from killed import Killer
-from seefit import pipeline
+from seefit import fitting, pipeline
 from tiny import plant_tiny
 
 TIMING = {"seconds", "images_per_second", "peak_memory_mb"}  # what may differ between a resumed run and an unbroken one
@@ -166,7 +166,7 @@ def test_an_interrupt_prints_the_command_that_goes_on(
     monkeypatch.chdir(warm.parent)
     run = tmp_path / "my run"
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "fit_probe", lambda *_, **__: raise_error(error))
+        patch.setattr(fitting, "fit_probe", lambda *_, **__: raise_error(error))
         answer = seefit("train", "photos", "--out", run)
     assert answer.code == code
     said = answer.err.splitlines()[-2:]

@@ -22,11 +22,12 @@ import numpy as np
 from seefit.budget import MINUTES, Cost, Timings, keep_timings, plan_networks, read_timings
 from seefit.bundle.averaging import FEATURES, Member, View, average_heads, average_networks
 from seefit.bundle.bundle import Bundle
+from seefit.bundling import weights_file
 from seefit.console import QUIET, Console
 from seefit.environment import own_folder
 from seefit.files import write_bytes
 from seefit.finetuning import cut_to_fit, finetune_probe
-from seefit.fitting import Fitted, Part, calibrate, fit_probe, weights_file
+from seefit.fitting import Fitted, Part, calibrate, fit_probe
 from seefit.measuring import cost_of, measure, seconds_per_answer
 from seefit.members import member_settings
 from seefit.models.backbone import Backbone, Stage, load_backbone

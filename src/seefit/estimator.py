@@ -23,6 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from seefit.bundle.bundle import Bundle, copy_bundle, load, save_bundle
+from seefit.bundling import bundle_parts
 from seefit.console import Console
 from seefit.data.dataset import Dataset, Sample, colliding_classes, natural_order
 from seefit.data.findings import find
@@ -33,7 +34,7 @@ from seefit.environment import own_folder
 from seefit.errors import DataError, SeefitError, UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
-from seefit.fitting import Part, begin, bundle_parts, check_model, open_extractor
+from seefit.fitting import Part, begin, check_model, open_extractor
 from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features

@@ -6,12 +6,9 @@ labels or writes to a run folder.
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.box import choose_fit
-from seefit.bundle.bundle import Parts
 from seefit.bundle.graph import Fit, hidden_model
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
@@ -284,48 +280,6 @@ def fit_probe(
         temperature, val_metrics = calibrate(settings, extractor, head, train, val, classes, console)
     folds = _fold_metrics(head, temperature, train, classes, extractor.engine.name, settings.seed) if unseen else None
     return Fitted(extractor, head, temperature, difference, val_metrics, folds)
-
-
-def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, train: Part) -> Parts:
-    """Return what the bundle is made of."""
-    extractor, head = fitted.extractor, fitted.head
-    backbone = extractor.backbone
-    about = {
-        "seefit_version": version("seefit"),
-        "backbone": backbone.name,
-        "weights": backbone.weights,
-        "image_size": backbone.image_size,
-        "fit": extractor.fit,
-        "features": list(extractor.parts),
-        "mean": list(backbone.mean),
-        "std": list(backbone.std),
-        "method": settings.way if backbone.state is None or settings.from_scratch else "finetune",
-        "head": head.method,
-        "calibrated": fitted.calibrated,
-        "hidden": 0 if head.hidden is None else len(head.hidden.bias),
-        "trained": list(fitted.trained),
-        "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
-        "versions": versions(),
-        **fitted.about,
-    }
-    files = {weights_file(i): one.state.read_bytes() for i, one in enumerate(fitted.members or [backbone]) if one.state is not None}
-    return Parts(extractor.preprocess, fitted.network, head.weight, head.bias, fitted.temperature, classes, about, files)
-
-
-def weights_file(number: int) -> str:
-    """Return the name that the weights of a network, counted from 0, have in a bundle."""
-    return f"backbone{f'-{number}' if number else ''}.safetensors"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of seefit, Python and the libraries that figures can depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("seefit", "torch", "timm", "onnx", "onnxruntime", "openvino", "numpy", "scipy", "scikit-learn", "pillow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console) -> Head:

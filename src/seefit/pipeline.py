@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seefit.bundle.bundle import Bundle, load, save_bundle
+from seefit.bundling import bundle_parts, versions
 from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Sample
 from seefit.data.scan import Scan
@@ -34,11 +35,9 @@ from seefit.fitting import (
     Fitted,
     Part,
     begin,
-    bundle_parts,
     check_head,
     check_model,
     open_extractor,
-    versions,
 )
 from seefit.gathering import Gathered, gather
 from seefit.members import choose_members, member_settings
