@@ -202,7 +202,7 @@ def test_a_damaged_backbone_is_converted_again(damage: Any, monkeypatch: pytest.
     backbone = plant_tiny()
     converted: list[Path] = []
 
-    def convert_again(name: str, image_size: int | None, weights: object, target: Path) -> Backbone:
+    def convert_again(name: str, image_size: int | None, weights: object, target: Path, make: object) -> Backbone:
         converted.append(target)
         return plant_tiny()
 

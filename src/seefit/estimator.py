@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,10 +35,14 @@ from seefit.errors import DataError, SeefitError, UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
 from seefit.fitting import Part, begin, check_model, open_extractor
+from seefit.models.backbone import Backbone, load_module
 from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features
 from seefit.training.features import reference_recipe
+
+if TYPE_CHECKING:
+    import torch
 
 PATHS = "image paths"  # what the settings name as data when the images come one by one
 BLOCK = 4096  # images whose features are in memory at a time when predicting
@@ -50,7 +54,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of images on a frozen pretrained backbone.
 
     Args:
-        backbone: ``lite0``, or any name that `seefit models` lists.
+        backbone: ``lite0``, any name that `seefit models` lists, your own ``file.py:function``, or a ``torch.nn.Module``: from
+            (N, 3, S, S) pixels, normalised as ImageNet's, to one tensor. It is copied and stays as it is; its weights are begun with.
         method: ``probe``: a linear head on the frozen backbone; ``finetune``: then the upper layers are trained too; ``scratch``: the
             whole network is trained, from random weights.
         features: ``stages`` (mean and maximum of several late stages), ``pooled`` (the backbone's own), or ``auto``.
@@ -81,7 +86,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        backbone: str = "lite0",
+        backbone: str | torch.nn.Module = "lite0",
         *,
         method: str = "probe",
         features: str = "auto",
@@ -212,17 +217,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 got=f"{type(X).__name__} without labels",
                 hint="Call fit(paths, labels)",
             )
-        settings = self._settings(os.fspath(X), **data)
+        backbone = self._backbone()
+        settings = self._settings(os.fspath(X), backbone, **data)
         with contextlib.nullcontext(Path(out)) if out is not None else _temporary_folder() as folder:
-            run = train(settings, out=folder, console=self._console())
+            run = train(settings, out=folder, backbone=backbone, console=self._console())
             self._keep(folder, temporary=out is None)
         self.run_, self.metrics_ = run.path, run.metrics
         self.classes_ = np.unique(self.bundle_.classes)
         return self
 
     def _fit_images(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: Any) -> ImageClassifier:
-        settings, console = self._settings(PATHS), self._console()
-        check_model(settings)
+        backbone, console = self._backbone(), self._console()
+        settings = self._settings(PATHS, backbone)
+        check_model(settings, backbone)
         labels = column_or_1d(y)
         check_classification_targets(labels)
         found, numbers = np.unique(labels, return_inverse=True)
@@ -236,7 +243,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise_all([_unusable(skip.name, skip.reason, skip in seen.unreadable) for skip in [*seen.skips, *seen.unreadable]])
         units = make_split(samples, seen.sha256, seen.clusters, val=0, test=0).units
         part = Part(samples, seen.sha256, np.asarray(units, np.int64))
-        extractor = open_extractor(settings, seen.sizes, console=console)
+        extractor = open_extractor(settings, seen.sizes, backbone=backbone, console=console)
         fitted = begin(settings, extractor, classes, part, console=console)
         if settings.way != "probe":
             from seefit.finetuning import finetune_probe
@@ -251,9 +258,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.metrics_ |= {"temperature": fitted.temperature, "calibrated": fitted.calibrated}
         return self
 
-    def _settings(self, data: str, **others: Any) -> Settings:
+    def _backbone(self) -> Backbone | None:
+        """Return the backbone that is made of a module; None where a name tells it."""
+        return None if isinstance(self.backbone, str) else load_module(self.backbone, self.image_size, console=self._console())
+
+    def _settings(self, data: str, backbone: Backbone | None, **others: Any) -> Settings:
         """Return the settings of a run: the constructor's, and those of ``fit(DATA)``."""
         own = {"fit": self.box, **{key: value for key, value in self.get_params().items() if key not in {"box", "verbose"}}}
+        own |= {"backbone": backbone.name} if backbone is not None else {}
         again = {key: value for key, value in others.items() if key in own}
         _refuse(again, "it as an argument of ImageClassifier", "it as an argument of fit")
         return make_settings({"data": data, **own, **others})

@@ -124,16 +124,23 @@ class Fitted:
         return network if hidden is None else hidden_model(network, hidden.weight, hidden.bias)
 
 
-def check_model(settings: Settings) -> None:
+def check_model(settings: Settings, backbone: Backbone | None = None) -> None:
     """Refuse, before any image is read, a model or a device that cannot be.
+
+    Args:
+        settings: What the user chose.
+        backbone: Loaded already, where the settings cannot name it.
 
     Raises:
         UsageError: An unknown backbone, a size that it cannot take, or a head that a probe cannot have.
         ResourceError: No weights, or no GPU where one was asked for.
     """
     check_device(settings.device)
-    for name in dict.fromkeys(settings.backbones):
+    for name in dict.fromkeys(settings.backbones) if backbone is None else ():
         check_backbone(name, settings.image_size, seed=settings.weights_seed)
+    if backbone is not None and settings.preset == "best":
+        hint = "Use another preset, or name a function that returns the module as file.py:function"
+        raise UsageError("Cannot average the network", where=backbone.name, expected="names of networks", got="a module", hint=hint)
     if settings.way == "probe" and settings.head != "linear":
         hint = "Add --method finetune --freeze all, which trains the head alone"
         raise UsageError("A probe has a linear head", where="--head", expected="linear for a probe", got=settings.head, hint=hint)
@@ -153,13 +160,19 @@ def check_head(settings: Settings, classes: Sequence[str]) -> None:
 
 
 def open_extractor(
-    settings: Settings, sizes: NDArray[np.int64], *, state: Path | None = None, console: Console = QUIET
+    settings: Settings,
+    sizes: NDArray[np.int64],
+    *,
+    backbone: Backbone | None = None,
+    state: Path | None = None,
+    console: Console = QUIET,
 ) -> FeatureExtractor:
     """Open the backbone, choose the box and the stages, and say so.
 
     Args:
         settings: What the user chose.
         sizes: (N, 2) width and height of the training images in pixels.
+        backbone: As in `check_model`.
         state: The weights of a network that was fine-tuned before, as a bundle has them; None for those of the backbone.
         console: Where to say what was chosen.
 
@@ -167,7 +180,7 @@ def open_extractor(
         UsageError: An unknown backbone or device, or a size the backbone cannot take.
         ResourceError: No weights, or no GPU where one was asked for.
     """
-    backbone = load_backbone(settings.backbone, settings.image_size, seed=settings.weights_seed, console=console)
+    backbone = backbone or load_backbone(settings.backbone, settings.image_size, seed=settings.weights_seed, console=console)
     if state is not None and not settings.from_scratch:
         backbone = _tuned_before(backbone, state, console)
     fit: Fit
@@ -193,7 +206,7 @@ def _tuned_before(backbone: Backbone, state: Path, console: Console) -> Backbone
 
 def _described(extractor: FeatureExtractor, settings: Settings) -> str:
     if settings.from_scratch:
-        return f"with random weights of seed {settings.seed}"
+        return "with the weights that it comes with" if extractor.backbone.module else f"with random weights of seed {settings.seed}"
     engine = f"{extractor.engine.name} on {threads()} threads"
     return f"frozen: {extractor.width:,} features per image, computed once by {engine} and kept"
 
@@ -213,7 +226,7 @@ def begin(
 
     Args:
         settings: What the user chose.
-        extractor: As for `fit_probe`; from scratch with random weights.
+        extractor: As for `fit_probe`; from scratch with the weights to begin with.
         classes: Names, in the order of the outputs.
         train: As for `fit_probe`.
         val: Likewise.
@@ -235,7 +248,8 @@ def begin(
 def _unfitted(settings: Settings, extractor: FeatureExtractor, classes: int) -> Fitted:
     backbone = extractor.backbone
     extractor.use_reference()
-    weight, bias = first_head(backbone.name, classes, extractor.width, seed=settings.seed, image_size=backbone.image_size)
+    drawn: dict[str, Any] = {"seed": settings.seed, "image_size": backbone.image_size, "module": backbone.module}
+    weight, bias = first_head(backbone.name, classes, extractor.width, **drawn)
     return Fitted(extractor, Head(weight, bias, "scratch", 0.0), 1.0, None, None, None)
 
 

@@ -41,6 +41,7 @@ from seefit.fitting import (
 )
 from seefit.gathering import Gathered, gather
 from seefit.members import choose_members, member_settings
+from seefit.models.backbone import Backbone
 from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.resuming import agree, located, read_start, reopen
@@ -75,12 +76,13 @@ class Clock:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 3)
 
 
-def train(settings: Settings, *, out: Path | None = None, console: Console = QUIET) -> Run:
+def train(settings: Settings, *, out: Path | None = None, backbone: Backbone | None = None, console: Console = QUIET) -> Run:
     """Train a classifier from images and labels, judge it, and write everything to a run folder.
 
     Args:
         settings: What the user chose.
         out: The run folder; ``runs/<data>-<backbone>-<n>`` when None.
+        backbone: Loaded already, where the settings cannot name it; such a run cannot be resumed.
         console: Where to say what happens.
 
     Raises:
@@ -91,7 +93,7 @@ def train(settings: Settings, *, out: Path | None = None, console: Console = QUI
     try:
         with locked(run), resumable(run, new=True):
             write_text(run / CONFIG, to_yaml(settings, {STARTED_IN: str(folder)}))  # first of all: `seefit resume` needs it
-            return _train(settings, run, folder, console)
+            return _train(settings, run, folder, console, backbone)
     except BaseException:
         with suppress(OSError):
             run.rmdir()  # where nothing was written yet: leave no empty folder behind
@@ -123,10 +125,10 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
         return _train(settings, run, folder, console)
 
 
-def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
+def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone: Backbone | None = None) -> Run:
     settings, clock = located(asked, folder), Clock()
     console.say(environment_line())
-    check_model(settings)
+    check_model(settings, backbone)
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
     dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
@@ -135,10 +137,10 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console) -> Run:
     _write_first_files(run, seen, split, dataset.classes)  # from here on only evaluate_part sees the test labels
     say_counts(counts, dataset.classes, split, console)
     train_part, val_part = gathered.part("train"), gathered.part("val")
-    first = member_settings(settings, 0)
+    first, state = member_settings(settings, 0), older.state if older else None
 
     with clock.phase("features"):
-        extractor = open_extractor(first, seen.sizes[split.index("train")], state=older.state if older else None, console=console)
+        extractor = open_extractor(first, seen.sizes[split.index("train")], backbone=backbone, state=state, console=console)
         if older:
             prepare(extractor, older, seen, split, way=settings.way)
     proof = (older.readable(val_part) or older.readable(train_part)) if older else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from seefit.errors import UsageError, unknown_name
 from seefit.models.hub import TORCHVISION
-from seefit.models.own import is_own, load_own
+from seefit.models.own import MODULE, copy_module, is_own, load_own, module_name
 from seefit.models.weights import Weights, drawn_from, read_weights
 from seefit.models.zoo import PUBLISHED, ZOO
 
@@ -44,6 +44,8 @@ def check_name(name: str) -> None:
     """
     if is_own(name) or any(name == model.timm_name for model in ZOO):
         return  # a test holds the table against timm and torchvision; importing them takes seconds
+    if name.startswith(MODULE):
+        raise _gone(name)
     if name.startswith(TORCHVISION):
         import torchvision
 
@@ -152,7 +154,35 @@ def create_foreign(name: str, weights: Weights | None = None, *, image_size: int
     return trace(network, _config(name, image_size), name=name)
 
 
-def first_head(name: str, classes: int, width: int, *, seed: int, image_size: int | None = None) -> tuple[Float, Float]:
+def create_module(module: nn.Module, image_size: int | None = None) -> nn.Module:
+    """Give a copy of a user's module, which stays as it is, timm's ways of giving its stages, in evaluation mode.
+
+    Args:
+        module: From pixels (N, 3, S, S) to one tensor.
+        image_size: Side of the input in pixels; None for 224.
+
+    Raises:
+        UsageError: The module cannot be copied or used as a backbone, or not at that size.
+    """
+    from seefit.models.traced import trace
+
+    name = module_name(module)
+    return trace(copy_module(module), _config(name, image_size), name=name)
+
+
+def _gone(name: str) -> UsageError:
+    return UsageError(
+        "Cannot make the network again",
+        where=name,
+        expected="a name, or file.py:function",
+        got="a module that was given as an object in Python",
+        hint="Fit with it in Python again, or write a file with a function that returns it and name both as file.py:function",
+    )
+
+
+def first_head(
+    name: str, classes: int, width: int, *, seed: int, image_size: int | None = None, module: nn.Module | None = None
+) -> tuple[Float, Float]:
     """Return the last linear layer that a network begins with when it is trained from scratch.
 
     It is drawn as the network's makers draw it: the last layer there is from so many features to so many classes. Where there is
@@ -164,6 +194,7 @@ def first_head(name: str, classes: int, width: int, *, seed: int, image_size: in
         width: Number of pooled features D.
         seed: The same one gives the same numbers.
         image_size: Side of the input in pixels; None for what it was made for.
+        module: The network itself, where no name tells it; it has numbers already.
 
     Returns:
         Weights (C, D) and biases (C,), zeros where the layer has none.
@@ -172,7 +203,9 @@ def first_head(name: str, classes: int, width: int, *, seed: int, image_size: in
     from torch import nn
 
     with drawn_from(seed):
-        if is_foreign(name):
+        if module is not None:
+            network = module
+        elif is_foreign(name):
             network = _plain(name, None if is_own(name) else classes, image_size, seed)
         else:
             network = _timm(name, image_size, {"num_classes": classes})

@@ -12,8 +12,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,9 @@ from seefit.console import QUIET, Console
 from seefit.environment import cache_folder
 from seefit.errors import ArtefactError, UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
-from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, is_foreign, size_option
+from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, create_module, is_foreign, size_option
 from seefit.models.convert import quietly, write_onnx
+from seefit.models.own import copy_module, module_identity, module_name
 from seefit.models.weights import (
     Weights,
     available,
@@ -74,6 +75,7 @@ class Backbone:
         onnx: The network: ``pixels`` (N, 3, S, S) float32 in, one output per stage.
         sha256: Of the ONNX file.
         state: The file of its whole state dict when its weights are not those that its name stands for, such as fine-tuned ones.
+        module: The module of the user's that it is, when no name stands for it.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Backbone:
     onnx: Path
     sha256: str
     state: Path | None = None
+    module: torch.nn.Module | None = field(default=None, compare=False, repr=False)
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name."""
@@ -128,7 +131,32 @@ def load_backbone(name: str, image_size: int | None = None, *, seed: int | None 
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
     if "torch" not in sys.modules and seed is None:  # random weights are trained, for which this process needs torch anyway
         _convert_apart(name, image_size)
-    return _kept(description) or _convert(name, image_size, weights, description.with_suffix(".onnx"))
+    target, make = description.with_suffix(".onnx"), lambda: create(name, weights, image_size=image_size)
+    return _kept(description) or _convert(name, image_size, weights, target, make)
+
+
+def load_module(module: torch.nn.Module, image_size: int | None = None, *, console: Console = QUIET) -> Backbone:
+    """Return a torch module of the user's as a backbone, converting it first when it is not kept. The module stays as it is.
+
+    Args:
+        module: From pixels (N, 3, S, S), normalised as ImageNet's, to one tensor.
+        image_size: Side of the input in pixels; None for 224.
+        console: Where to say that a conversion runs.
+
+    Raises:
+        UsageError: The module cannot be copied, traced or written as ONNX, or the size is out of bounds.
+    """
+    check_size(image_size)
+    own = copy_module(module)
+    name = module_name(own)
+    traced: Any = create_module(own, image_size)
+    weights = Weights(module_identity(traced, traced.pretrained_cfg["input_size"][-1]), None, "with the weights that it comes with")
+    description = _description(name, image_size, weights)
+    kept = _kept(description)
+    if kept is None:
+        console.say(f"Converting {name} to ONNX, once ({weights.origin}, for colours normalised as ImageNet's) …")
+        kept = _convert(name, image_size, weights, description.with_suffix(".onnx"), lambda: traced)
+    return replace(kept, module=own)
 
 
 def check_backbone(name: str, image_size: int | None = None, *, seed: int | None = None) -> None:
@@ -207,15 +235,17 @@ def tower(backbone: Backbone, outputs: Sequence[str] | None = None) -> torch.nn.
 
 def _model(backbone: Backbone) -> torch.nn.Module:
     """Return the network with the very weights of a backbone."""
-    if backbone.state is None:
+    if backbone.state is None and backbone.module is None:
         weights = find_again(backbone.name, backbone.weights)
         _check_same(backbone, weights.identity)
         return create(backbone.name, weights, image_size=backbone.image_size)
-    from safetensors.torch import load_file
+    size, own = backbone.image_size, backbone.module
+    model = create(backbone.name, image_size=size) if own is None else create_module(own, size)
+    if backbone.state is not None:
+        from safetensors.torch import load_file
 
-    _check_same(backbone, sha256_file(backbone.state))
-    model = create(backbone.name, image_size=backbone.image_size)
-    model.load_state_dict(load_file(backbone.state))
+        _check_same(backbone, sha256_file(backbone.state))
+        model.load_state_dict(load_file(backbone.state))
     return model
 
 
@@ -273,7 +303,7 @@ def _description(name: str, image_size: int | None, weights: Weights) -> Path:
 
 def _describe(backbone: Backbone) -> None:
     """Write the description last: a network without one is not kept."""
-    record = {key: value for key, value in asdict(backbone).items() if key not in {"onnx", "state"}}
+    record = {key: value for key, value in asdict(backbone).items() if key not in {"onnx", "state", "module"}}
     write_text(backbone.onnx.with_suffix(".json"), to_json(record))
 
 
@@ -301,12 +331,12 @@ def _convert_apart(name: str, image_size: int | None) -> None:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
-def _convert(name: str, image_size: int | None, weights: Weights, target: Path) -> Backbone:
+def _convert(name: str, image_size: int | None, weights: Weights, target: Path, make: Callable[[], Any]) -> Backbone:
     import torch
 
     try:
-        model = create(name, weights, image_size=image_size)
-        config: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+        model = make()
+        config: dict[str, Any] = model.pretrained_cfg
         size = image_size or int(config["input_size"][-1])
         probe = torch.zeros(2, 3, size, size)
         tower, stages = _tower(model, probe)

@@ -166,7 +166,8 @@ def trained_layers(backbone: Backbone, part: nn.Module | None) -> tuple[str, ...
     """
     if part is None:
         return ()
-    names = [name for name, _ in build(backbone.name, image_size=backbone.image_size)[0].named_parameters()]
+    whole = backbone.module or build(backbone.name, image_size=backbone.image_size)[0]
+    names = [name for name, _ in whole.named_parameters()]
     trained = [name.removeprefix("model.") for name, parameter in part.named_parameters() if parameter.requires_grad]
     mixed = {place for name in set(names).difference(trained) for place in _places(name)}
     return tuple(dict.fromkeys(next(place for place in _places(name) if place not in mixed) for name in trained))

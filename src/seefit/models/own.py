@@ -1,4 +1,4 @@
-"""A user's own network: ``file.py:function``, where the function returns a torch module.
+"""A user's own network: ``file.py:function``, where the function returns a torch module; or a module as an object.
 
 The file is the user's and is run as Python. Nothing is written beside it, and the random numbers that it draws are the same
 each time, so that the same file gives the same network.
@@ -7,6 +7,7 @@ each time, so that the same file gives the same network.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import importlib.util
 import inspect
@@ -21,6 +22,7 @@ from seefit.errors import SeefitError, UsageError, unknown_name
 if TYPE_CHECKING:
     import torch
 
+MODULE = "module:"  # before the name of a module that was given as an object
 _OWN = re.compile(r"(?P<file>.+\.py):(?P<function>[^\W\d]\w*)", re.DOTALL)
 
 
@@ -75,14 +77,60 @@ def own_identity(name: str, seed: int = 0) -> str:
     Raises:
         UsageError: As `load_own`.
     """
-    import torch
-
     network = load_own(name, seed=seed)
     digest = hashlib.sha256(Path(name.rpartition(":")[0]).read_bytes())
+    _add_numbers(digest, network)
+    return f"own:{digest.hexdigest()}"
+
+
+def copy_module(module: object) -> torch.nn.Module:
+    """Return a copy of a module on the processor, so that nothing of the user's is changed.
+
+    Raises:
+        UsageError: It is none, or cannot be copied.
+    """
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise _unfit("backbone", "a name or a torch.nn.Module", f"a value of type {type(module).__name__}")
+    try:
+        return copy.deepcopy(module).cpu()
+    except Exception as error:
+        raise _unfit(module_name(module), "a torch.nn.Module that can be copied", _told(error)) from error
+
+
+def module_name(module: torch.nn.Module) -> str:
+    """Return what a module that was given as an object is called: nothing can be made by that name."""
+    return f"{MODULE}{type(module).__name__}"
+
+
+def module_identity(network: torch.fx.GraphModule, side: int) -> str:
+    """Return what tells a module object from others: a hash of its layers, of all its numbers, and of its answers to two made-up images.
+
+    The code inside of its layers may be anything and cannot be looked at; its answers tell.
+
+    Args:
+        network: The traced module, from pixels (N, 3, S, S) to several tensors.
+        side: S.
+    """
+    import torch
+
+    digest = hashlib.sha256(f"{network!r}{network.code}".encode())
+    _add_numbers(digest, network)
+    pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for answer in network(pixels):
+            digest.update(answer.contiguous().numpy().tobytes())
+    return f"own:{digest.hexdigest()}"
+
+
+def _add_numbers(digest: hashlib._Hash, network: torch.nn.Module) -> None:
+    """Add every parameter and buffer to a digest, with its name, type and shape."""
+    import torch
+
     for key, tensor in network.state_dict().items():
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
-    return f"own:{digest.hexdigest()}"
 
 
 def _function(path: Path, wanted: str) -> Callable[..., Any]:
@@ -120,11 +168,14 @@ def _running(name: str, folder: Path) -> Iterator[None]:
     except SeefitError:
         raise
     except Exception as error:
-        got = f"{type(error).__name__} ({next(iter(str(error).splitlines()), 'no reason given')[:160]})"
-        raise _unfit(name, "a function that returns a torch.nn.Module", got) from error
+        raise _unfit(name, "a function that returns a torch.nn.Module", _told(error)) from error
     finally:
         sys.dont_write_bytecode = wrote
         sys.path.remove(place)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__} ({next(iter(str(error).splitlines()), 'no reason given')[:160]})"
 
 
 def _unfit(name: str, expected: str, got: str) -> UsageError:
