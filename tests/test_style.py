@@ -42,7 +42,7 @@ def python_files() -> list[Path]:
 def shipped_texts() -> list[Path]:
     """Everything a person wrote that is in the repository."""
     top = [path for path in ROOT.iterdir() if path.is_file() and path.name != "LICENSE" and not path.name.startswith(".coverage")]
-    below = [path for folder in (".ci", "src", "tests", "benchmarks", "docs") for path in (ROOT / folder).rglob("*")]
+    below = [path for folder in (".ci", "src", "tests", "benchmarks", "docs", "recipes") for path in (ROOT / folder).rglob("*")]
     texts = {".py", ".md", ".toml", ".yaml", ".html", ".css", ".js", ".csv", ""}
     return sorted(path for path in top + below if path.is_file() and path.suffix in texts and "__pycache__" not in path.parts)
 

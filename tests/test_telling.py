@@ -73,7 +73,7 @@ def test_advice_is_told_with_the_options_that_follow_it(given: dict[str, Any], d
     advice = say_advice(make_settings({"data": str(Path("d")), **given}), probe(0.8, None), {"cat": 40, "dog": 50}, heard)
     assert advice is not None
     assert (advice["strategy"], advice["images_per_class"], advice["done"]) == ("top", 40, done)
-    assert heard.said == [f"Advice: {advice['text']} (--preset balanced)"]
+    assert heard.said == [f"Advice: {advice['text']} ({'this run does so' if done == 'top' else '--preset balanced'})"]
     assert advice["text"].isprintable()
 
 

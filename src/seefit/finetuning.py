@@ -9,6 +9,7 @@ scratch, what goes in is the network as it begins (`seefit.fitting.begin`), and 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -340,9 +341,9 @@ def _batches(
 def _say_and_fill(activations: Activations, order: Order, cut: Cut) -> None:
     """Keep what is missing; say size and time first."""
     rows = order.every_row()
-    size = activations.shape.bytes * len(rows) / 1e9
+    size = activations.shape.bytes * len(rows) / 1e6
     what = f"Keeping the activations at {cut.boundary or 'the head'} of {order.images:,} images in {order.views} views"
-    activations.kept.fill_and_tell(rows, f"{what}: {size:.2f} GB in the cache folder")
+    activations.kept.fill_and_tell(rows, f"{what}: {math.ceil(size):,} MB in the cache folder")
 
 
 def _weights(settings: Settings, part: Part, classes: tuple[str, ...]) -> NDArray[np.float32]:

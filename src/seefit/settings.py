@@ -215,7 +215,8 @@ def _problem(detail: Any) -> SeefitError:
         except UsageError as error:
             return error
     if detail["type"] == "missing":
-        return UsageError("A setting is missing", where=name, expected="a value", got="none", hint=f"Give {name}")
+        hint = "Name the images: `seefit train DATA --config FILE`"  # all else has a default
+        return UsageError("A setting is missing", where=name, expected="a value", got="none", hint=hint)
     option = f"--{name.replace('_', '-')}"
     return UsageError(
         "Bad setting", where=option, expected=_expected(detail), got=repr(detail["input"]), hint=f"See `seefit train --help` for {option}"

@@ -74,8 +74,10 @@ def say_advice(settings: Settings, probe: Fitted, counts: dict[str, int], consol
         return None
     advice = asdict(advise(counts.values(), reached)) | {"done": _trained(settings)}
     advice["text"] = advice_sentence(advice, Words("en")).replace("\N{NO-BREAK SPACE}", " ")
-    options = TRAINS_MORE.get(advice["strategy"])
-    console.say(f"Advice: {advice['text']}" + (f" ({options})" if options else ""))
+    follow = TRAINS_MORE.get(advice["strategy"])
+    if follow and advice["done"] == advice["strategy"]:
+        follow = "this run does so"
+    console.say(f"Advice: {advice['text']}" + (f" ({follow})" if follow else ""))
     return advice
 
 
