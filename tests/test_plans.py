@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,20 @@ def test_the_precision_is_measured_once_and_kept(network: TrainedNetwork, tmp_pa
     (tmp_path / ".choice.json").write_text(json.dumps({"precision": "bf16", "seconds_per_batch": 9}))
     assert choose_precision(settings(precision="fp32"), network, batch, tmp_path) == Choice("bf16", 9)
     assert choose_precision(settings(precision="fp32"), network, batch, None).precision == "fp32"
+
+
+def test_a_precision_that_is_much_slower_is_tried_once(network: TrainedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def precision(name: str) -> AbstractContextManager[None]:
+        tried.append(name)
+        time.sleep(0.5 if name == "bf16" else 0.0)
+        return nullcontext()
+
+    monkeypatch.setattr(plans, "_precision", precision)
+    batch = Batch((torch.randn(2, 3, 4, 4),), torch.tensor([[1.0, 0, 0], [0, 1, 0]]), torch.ones(2))
+    assert choose_precision(settings(), network, batch, None).precision == "fp32"
+    assert tried == ["fp32"] * 3 + ["bf16"]
 
 
 def test_the_trial_finds_out_how_many_images_fit_into_memory(network: TrainedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:

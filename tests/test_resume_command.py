@@ -23,7 +23,7 @@ from killed import Killer
 from seefit import fitting, pipeline
 from tiny import plant_tiny
 
-TIMING = {"seconds", "images_per_second", "peak_memory_mb"}  # what may differ between a resumed run and an unbroken one
+TIMING = {"seconds", "promise", "images_per_second", "peak_memory_mb"}  # what may differ between a resumed run and an unbroken one
 SAME = ("split.csv", "skipped.csv", "history.csv", "predictions.csv", "bundle/bundle.json", "bundle/model.onnx")
 
 Kill = Callable[..., int]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from seefit.files import to_json, write_text
 
+TIMINGS = "timings.json"  # in the folder of checkpoints
 MINUTES = 20.0  # unless the user says otherwise
 LEAST_EPOCHS = 6  # rather fewer epochs than fewer networks, down to so many
 MARGIN = 1.1  # by how much the plan may turn out too short

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from seefit.budget import MINUTES, Cost, Timings, keep_timings, plan_networks, read_timings
+from seefit.budget import MINUTES, TIMINGS, Cost, Timings, keep_timings, plan_networks, read_timings
 from seefit.bundle.averaging import FEATURES, Member, View, average_heads, average_networks
 from seefit.bundle.bundle import Bundle
 from seefit.bundling import weights_file
@@ -35,8 +35,6 @@ from seefit.settings import EPOCHS, Settings
 from seefit.training.augment import Augmentation, Orientation, combined, parse_augmentation
 from seefit.training.features import FeatureExtractor, choose_parts
 from seefit.training.head import Head
-
-TIMINGS = "timings.json"  # in the folder of checkpoints
 
 VIEWS: dict[Orientation, tuple[View, str]] = {  # the orientations that networks are shown, and how
     (0, False): ((), "as it is"),

@@ -43,9 +43,10 @@ from seefit.training.history import Epoch
 from seefit.training.network import TrainedNetwork, unscaled
 from seefit.training.optimisers import zero_gamma
 from seefit.training.solver import Standardised
-from seefit.training.views import make_view
+from seefit.training.views import View, make_view
 
 ALL, NONE = "all", "none"
+LOOKED_AT = 100  # views that tell how many are kept
 _EFFECTS = {  # of working on fewer images at once
     "frozen": "steps, rates and results stay those of whole batches",
     "trained": "steps and rates stay those of whole batches, but the norms see fewer images",
@@ -228,7 +229,7 @@ def distinct_views(settings: Settings) -> int:
     return min(settings.views, parse_augmentation(settings.augment).distinct_views or settings.views)
 
 
-def cut_to_fit(settings: Settings, extractor: FeatureExtractor, train: Part, val: Part | None, *, console: Console = QUIET) -> Cut:
+def cut_to_fit(settings: Settings, extractor: FeatureExtractor, train: Part, val: Part | None, *, console: Console | None = None) -> Cut:
     """Choose the boundary, and to stream the images where the activations of all views would not fit on the disk.
 
     Args:
@@ -236,7 +237,7 @@ def cut_to_fit(settings: Settings, extractor: FeatureExtractor, train: Part, val
         extractor: Of the network.
         train: What is trained on.
         val: Told apart from it, in one view; None without one.
-        console: Where to say that images are streamed.
+        console: Where to say that images are streamed; None where that is said later.
 
     Raises:
         UsageError: No such stage.
@@ -244,9 +245,10 @@ def cut_to_fit(settings: Settings, extractor: FeatureExtractor, train: Part, val
     cut = choose_cut(extractor.backbone, extractor.parts, NONE if settings.from_scratch else settings.freeze)
     images = len(train.samples) * distinct_views(settings) + (len(val.samples) if val is not None else 0)
     if not cut.streamed and (size := images * shape_of(extractor.backbone, cut.boundary, cut.below).bytes) > room():
-        console.warn(
-            f"The activations would take {size / 1e9:,.1f} GB, more than there is room for: the images are streamed in every epoch"
-        )
+        if console is not None:
+            console.warn(
+                f"The activations would take {size / 1e9:,.1f} GB, more than there is room for: the images are streamed in every epoch"
+            )
         cut = replace(cut, streamed=True)
     return cut
 
@@ -307,20 +309,7 @@ def _batches(
         order = Order(len(part.samples), views, settings.batch, settings.seed)
         if cut.streamed:
             return PixelBatches(*images, extractor.reference, view, order, targets, weights, max_pixels=settings.max_pixels)
-        activations = Activations(
-            extractor.backbone,
-            cut.boundary,
-            cut.below,
-            extractor.fit,
-            *images,
-            view=view,
-            view_key=view_key,
-            exact=extractor.engine is extractor.reference,
-            device=settings.device,
-            max_pixels=settings.max_pixels,
-            console=console,
-        )
-        stack.enter_context(activations)
+        activations = stack.enter_context(_activations(settings, extractor, cut, part, view, view_key, console))
         _say_and_fill(activations, order, cut)
         return KeptBatches(activations, order, targets, weights)
 
@@ -336,6 +325,42 @@ def _batches(
             )
         validation = make(val, 1, AUGMENTATIONS["none"].key(seed=0)).plain if val is not None and val.samples else None
         yield training, validation
+
+
+def _activations(
+    settings: Settings, extractor: FeatureExtractor, cut: Cut, part: Part, view: View, view_key: str, console: Console = QUIET
+) -> Activations:
+    return Activations(
+        extractor.backbone,
+        cut.boundary,
+        cut.below,
+        extractor.fit,
+        part.samples,
+        part.sha256,
+        view=view,
+        view_key=view_key,
+        exact=extractor.engine is extractor.reference,
+        device=settings.device,
+        max_pixels=settings.max_pixels,
+        console=console,
+    )
+
+
+def share_missing(settings: Settings, extractor: FeatureExtractor, cut: Cut, train: Part) -> float:
+    """Return the share of the training views whose activations are not kept yet, 0 to 1; a few of them tell.
+
+    Args:
+        settings: As for `finetune_probe`.
+        extractor: Of the network.
+        cut: Where it is cut.
+        train: What is trained on.
+    """
+    augmentation = parse_augmentation(settings.augment)
+    rows = Order(len(train.samples), distinct_views(settings), settings.batch).every_row()
+    some = rows[:: len(rows) // LOOKED_AT | 1]  # an odd step: all numbers of views come
+    view, key = make_view(augmentation, seed=settings.seed), augmentation.key(seed=settings.seed)
+    with _activations(settings, extractor, cut, train, view, key) as activations:
+        return len(activations.kept.missing(some)) / len(some)
 
 
 def _say_and_fill(activations: Activations, order: Order, cut: Cut) -> None:

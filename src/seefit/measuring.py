@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,24 +61,54 @@ def measure(settings: Settings, extractor: FeatureExtractor, cut: Cut, classes: 
         train: What is trained on.
         teacher: Is asked about every view; None without one.
     """
+    side = extractor.backbone.image_size
+    answer = seconds_per_answer(extractor.reference, np.zeros((3, side, side), np.float32))
+    return Speed(seconds_per_view(settings, extractor, train, teacher), answer, seconds_per_step(settings, extractor, cut, classes))
+
+
+def seconds_per_view(
+    settings: Settings,
+    extractor: FeatureExtractor,
+    train: Part,
+    teacher: Bundle | None = None,
+    *,
+    images: int = TRIAL_IMAGES,
+    forward: bool = True,
+) -> float:
+    """Measure how long a view of an image takes.
+
+    Args:
+        settings: Give the views.
+        extractor: Of the network.
+        train: Its images are tried.
+        teacher: Is asked about every view; None without one.
+        images: How many are tried.
+        forward: Also send it through the frozen network by the engine.
+    """
     reference, engine = extractor.reference, extractor.engine
-    samples, sha256 = train.spread(TRIAL_IMAGES)
+    samples, sha256 = train.spread(images)
     view, views = make_view(parse_augmentation(settings.augment), seed=settings.seed), distinct_views(settings)
 
     def pixels(i: int) -> NDArray[np.float32]:
         decoded = read_image(samples[i], sha256[i], settings.max_pixels)
         return reference.pixels(view(decoded, sha256[i], i % views))
 
-    first = pixels(0)
-    list(engine.forward([[first]]))  # compiles the network
+    if forward:
+        list(engine.forward([[pixels(0)]]))  # compiles the network
     started = time.perf_counter()
-    list(engine.forward(in_batches(ordered_map(pixels, range(len(samples)), workers=threads()), engine.batch)))
+    batches = in_batches(ordered_map(pixels, range(len(samples)), workers=threads()), engine.batch)
+    deque(engine.forward(batches) if forward else batches, maxlen=0)
     per_view = (time.perf_counter() - started) / len(samples)
     if teacher is not None:
         side = teacher.manifest["image_size"]
         per_view += seconds_per_answer(teacher.reference, np.zeros((3, side, side), np.float32))
-    steps = choose_precision(settings, _blank(settings, extractor, cut, classes), _blank_batch(settings, extractor, cut, classes), None)
-    return Speed(per_view, seconds_per_answer(reference, first), steps.seconds_per_batch)
+    return per_view
+
+
+def seconds_per_step(settings: Settings, extractor: FeatureExtractor, cut: Cut, classes: int) -> float:
+    """Measure how long a step of training takes, of the settings' number of images, in the precision that is chosen for it."""
+    network, batch = _blank(settings, extractor, cut, classes), _blank_batch(settings, extractor, cut, classes)
+    return choose_precision(settings, network, batch, None).seconds_per_batch
 
 
 def cost_of(

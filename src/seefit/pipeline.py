@@ -42,12 +42,14 @@ from seefit.fitting import (
 from seefit.gathering import Gathered, gather
 from seefit.members import choose_members, member_settings
 from seefit.models.backbone import Backbone
+from seefit.promises import Promise, Work, promise_run, settled
 from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.resuming import agree, located, read_start, reopen
 from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
 from seefit.settings import Settings, to_yaml
 from seefit.telling import environment_line, interval, say_advice, say_counts, say_folds
+from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head
 
 SMALL_DATA = 2_000  # training images; below it the scores over folds are printed
@@ -122,10 +124,10 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
         clear_leftovers(run)
         if settings != began:
             console.say(reopen(run, began, settings))
-        return _train(settings, run, folder, console)
+        return _train(settings, run, folder, console, again=True)
 
 
-def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone: Backbone | None = None) -> Run:
+def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone: Backbone | None = None, *, again: bool = False) -> Run:
     settings, clock = located(asked, folder), Clock()
     console.say(environment_line())
     check_model(settings, backbone)
@@ -143,6 +145,8 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
         extractor = open_extractor(first, seen.sizes[split.index("train")], backbone=backbone, state=state, console=console)
         if older:
             prepare(extractor, older, seen, split, way=settings.way)
+        promise = _promise(first, run, gathered, extractor, clock)
+        console.say(promise.sentence(again=again))
     proof = (older.readable(val_part) or older.readable(train_part)) if older else None
     begun = begin(first, extractor, dataset.classes, train_part, val_part, proof=proof, phase=clock.phase, console=console)
     if begun.folds and len(train_part.samples) < SMALL_DATA:
@@ -152,6 +156,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     if settings.way != "probe":
         with clock.phase("train" if settings.from_scratch else "finetune"):
             fitted, epochs = _train_layers(settings, begun, gathered, run / "checkpoints", dict(clock.seconds), console)
+            promise = promise if again else settled(promise, settings, run / "checkpoints")
     if not fitted.calibrated:
         console.warn(UNCALIBRATED)
 
@@ -168,6 +173,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     metrics |= {
         "probe": {"val": begun.val, "cross_validation": begun.folds} if settings.way == "finetune" else None,
         "advice": advice,
+        "promise": promise.to_json(),
         "engine": extractor.engine.name,
         "counts": counts,
         "groups": groups,
@@ -176,7 +182,16 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
         "images_per_second": None if settings.from_scratch else _rate(len(seen.samples), clock),
     }
     _finish(run, metrics, clock, console)
+    console.say(promise.held(clock.seconds["total"]))
     return Run(run, metrics)
+
+
+def _promise(settings: Settings, run: Path, gathered: Gathered, extractor: FeatureExtractor, clock: Clock) -> Promise:
+    """Estimate how long the run takes, from what is to be done."""
+    train, val, split, older = gathered.part("train"), gathered.part("val"), gathered.split, gathered.older
+    tried = older.readable(train) if older else train
+    work = Work(train, val, split.parts.count("test") or len(val.samples), len(gathered.dataset.classes), tried, gathered.teacher)
+    return promise_run(settings, extractor, work, began=clock.started, checkpoints=run / "checkpoints")
 
 
 def _rate(images: int, clock: Clock) -> float:
@@ -327,6 +342,7 @@ def _finish(run: Path, metrics: dict[str, Any], clock: Clock, console: Console) 
 
 def _write_metrics(run: Path, metrics: dict[str, Any], clock: Clock) -> None:
     clock.seconds["total"] = round(time.monotonic() - clock.started, 3)
+    metrics["promise"]["took"] = clock.seconds["total"]
     metrics["peak_memory_mb"] = peak_memory_mb()
     write_text(run / "metrics.json", to_json(metrics))
 

@@ -32,7 +32,8 @@ from seefit.training.schedule import make_schedule
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "adagrad": 1e-2, "momentum": 1e-2, "sgd": 3e-2}  # of the head, for batches of 64
 DEPTH_SPAN = 10.0  # how many times smaller the rate of the lowest trained layer is than the head's; 1 from scratch
-TRIAL_STEPS = 2  # timed, after one that is not
+TRIAL_STEPS = 2  # timed, after one that does not count
+HOPELESS = 2.0  # a precision whose first step takes so many times longer than the other's is not tried further
 
 Rates = tuple[float, float]  # of the lowest trained layer and of the head
 
@@ -62,29 +63,37 @@ def choose_precision(
         return Choice(**json.loads(record.read_text()))
     memory = memory or Memory()
     names = ["fp32", "bf16"] if settings.precision == "auto" else [settings.precision]
-    choice = min((Choice(name, _time(network, batch, name, memory)) for name in names), key=lambda found: found.seconds_per_batch)
+    choice, hopeless = Choice(names[0], math.inf), math.inf
+    for name in names:
+        first, seconds = _time(network, batch, name, memory, hopeless)
+        choice, hopeless = min(choice, Choice(name, seconds), key=lambda found: found.seconds_per_batch), HOPELESS * first
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_text(record, to_json({"precision": choice.precision, "seconds_per_batch": choice.seconds_per_batch}))
     return choice
 
 
-def _time(network: TrainedNetwork, batch: Batch, precision: str, memory: Memory) -> float:
-    """Return the seconds that forward and backward take for a batch; nothing of the network changes."""
+def _time(network: TrainedNetwork, batch: Batch, precision: str, memory: Memory, hopeless: float) -> tuple[float, float]:
+    """Return the seconds that forward and backward take for a batch, the first time and then; nothing of the network changes.
+
+    When the first time takes longer than what is ``hopeless``, the second is infinity.
+    """
 
     def work(piece: slice) -> None:
         with _precision(precision):
             loss = network(*(tensor[piece] for tensor in batch.inputs)).float().logsumexp(1).mean()
         loss.backward()
 
-    network.eval()
-    best = math.inf
-    for trial in range(1 + TRIAL_STEPS):
+    def timed() -> float:
         started = time.perf_counter()
         memory.each(len(batch.weights), work)
-        best = min(best, time.perf_counter() - started) if trial else best
+        return time.perf_counter() - started
+
+    network.eval()
+    first = timed()
+    best = min(timed() for _ in range(TRIAL_STEPS)) if first <= hopeless else math.inf
     network.zero_grad(set_to_none=True)
-    return best
+    return first, best
 
 
 def _precision(name: str) -> AbstractContextManager[Any]:
