@@ -367,7 +367,8 @@ def _say_and_fill(activations: Activations, order: Order, cut: Cut) -> None:
     """Keep what is missing; say size and time first."""
     rows = order.every_row()
     size = activations.shape.bytes * len(rows) / 1e6
-    what = f"Keeping the activations at {cut.boundary or 'the head'} of {order.images:,} images in {order.views} views"
+    views = f" in {order.views:,} views" if order.views > 1 else ""
+    what = f"Keeping the activations at {cut.boundary or 'the head'} of {order.images:,} images{views}"
     activations.kept.fill_and_tell(rows, f"{what}: {math.ceil(size):,} MB in the cache folder")
 
 

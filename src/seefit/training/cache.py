@@ -187,7 +187,7 @@ def _say_why(missing: Sequence[bytes], total: int, recipe: Recipe, store: Store,
     if other is not None:
         differing = [key for key in _differing(mine, shelves[other]) if key != "graph"]
         told = "; ".join(f"{key} {shelves[other].get(key)} → {mine[key]}" for key in differing)
-        console.say("Kept features do not fit: " + (told or "the backbone was converted anew"))
+        console.say("Kept features do not fit: " + (told or "the network was trained or converted since"))
 
 
 def _differing(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
