@@ -26,6 +26,7 @@ from seefit.models.cut import PIXELS
 from seefit.pipeline import resume, train
 from seefit.settings import make_settings
 from seefit.training.network import TrainedNetwork
+from seefit.training.schedule import growth_note
 from test_cache import Listener
 from tiny import plant_little
 
@@ -201,3 +202,20 @@ def test_a_run_broken_off_while_fine_tuning_ends_as_an_unbroken_one(
     again = resume(tmp_path / "broken")
     for name in ("predictions.csv", "split.csv"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_for_more_epochs_and_says_what_that_does(little: str, photo_folder: PhotoFolder, tmp_path: Path) -> None:
+    settings = make_settings(
+        {"data": str(photo_folder(20)), "backbone": little, "image_size": 96, "method": "finetune", "epochs": 2, "views": 2}
+        | {"batch": 8, "precision": "fp32", "device": "cpu", "schedule": "cosine"}
+    )
+    run, heard = train(settings, out=tmp_path / "run"), Listener()
+    before = (run.path / "history.csv").read_text().splitlines()
+    longer = resume(run.path, {"epochs": 3}, console=heard)
+    after = (run.path / "history.csv").read_text().splitlines()
+    assert (len(before), len(after), after[:3]) == (3, 4, before)
+    assert growth_note("cosine", 3) in heard.said
+    assert "Going on after epoch 2 of 3" in heard.said
+    assert [line for line in heard.said if line.startswith("About ") and " left on this computer (" in line]
+    assert longer.metrics["promise"]["parts"]["activations"] == 0  # they are kept
