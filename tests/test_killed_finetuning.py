@@ -31,8 +31,8 @@ SAME = (
     "predictions.csv",
     *(f"bundle/{name}" for name in ("bundle.json", "model.onnx", "backbone.safetensors")),
 )
-TIMING = {"seconds", "images_per_second", "peak_memory_mb"}  # what may differ, in metrics.json and history.csv
-LOOP, KEPT, TUNED = "seefit.training.finetune:_step", "seefit.training.activations:Activations._packed", "seefit.models.tuned"
+TIMING = {"seconds", "promise", "images_per_second", "peak_memory_mb"}  # what may differ, in metrics.json and history.csv
+LOOP, KEPT, TUNED = "seefit.training.finetune:take_step", "seefit.training.activations:Activations._packed", "seefit.models.tuned"
 MOMENTS = {
     **{phase: [f"within {phase} {share}" for share in (0.1, 0.5, 0.9)] for phase in ("scan", "features", "fit", "evaluate", "report")},
     "activations": [f"inside {KEPT} {count}" for count in (5, 150, 400)],
