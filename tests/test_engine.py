@@ -295,3 +295,37 @@ def test_opening_the_fast_engine_imports_neither_telemetry_nor_torch(tmp_path: P
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split(" ", 1)[0].startswith("openvino-")
     assert done.stdout.split(" ", 1)[1] == "['openvino']\n"
+
+
+class BusyRequest:
+    """A request that is busy from its start until it is waited for."""
+
+    def __init__(self) -> None:
+        self.data, self.busy = np.zeros((8, 3, 32, 32), np.float32), False
+
+    def get_input_tensor(self, _: int) -> BusyRequest:
+        if self.busy:
+            raise RuntimeError("Infer Request is busy")
+        return self
+
+    def start_async(self) -> None:
+        self.busy = True
+
+    def wait(self) -> None:
+        self.busy = False
+
+    get_output_tensor = get_input_tensor
+
+
+@needs_openvino
+def test_an_engine_that_was_left_midway_can_be_used_again(tiny: Tower, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = OpenVinoEngine(tiny.network, tiny.backbone.image_size)
+    monkeypatch.setattr(engine, "_streams", 2)
+    requests = [BusyRequest(), BusyRequest()]
+    monkeypatch.setattr(engine, "_open", lambda: requests)
+    batches = [[np.full((3, 32, 32), number, np.float32)] for number in range(5)]
+    left = engine.forward(batches)
+    assert next(left)[0, 0, 0, 0] == 0
+    assert requests[1].busy
+    del left
+    assert [found[0, 0, 0, 0] for found in engine.forward(batches)] == [0, 1, 2, 3, 4]

@@ -6,6 +6,7 @@ images. ``preprocess`` always runs in fp32 by ONNX Runtime, an engine gets only 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -87,17 +88,22 @@ class OpenVinoEngine:
     def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch, in order; one request per stream is under way."""
         under_way: deque[tuple[Any, int]] = deque()
-        for number, batch in enumerate(batches):
-            if len(under_way) == self._streams:
+        try:
+            for number, batch in enumerate(batches):
+                if len(under_way) == self._streams:
+                    yield self._result(*under_way.popleft())
+                request = self._open()[number % self._streams]
+                pixels = request.get_input_tensor(0).data
+                for place, image in enumerate(batch):  # straight into the network's own memory; a short batch leaves old images behind
+                    pixels[place] = image
+                request.start_async()
+                under_way.append((request, len(batch)))
+            while under_way:
                 yield self._result(*under_way.popleft())
-            request = self._open()[number % self._streams]
-            pixels = request.get_input_tensor(0).data
-            for place, image in enumerate(batch):  # straight into the network's own memory; a short batch leaves old images behind it
-                pixels[place] = image
-            request.start_async()
-            under_way.append((request, len(batch)))
-        while under_way:
-            yield self._result(*under_way.popleft())
+        finally:
+            for request, _ in under_way:  # left midway: a request that is still busy could not be started again
+                with contextlib.suppress(RuntimeError):
+                    request.wait()
 
     @staticmethod
     def _result(request: Any, count: int) -> NDArray[np.float32]:
