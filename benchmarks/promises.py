@@ -46,9 +46,11 @@ def one_run(data: str, preset: str, place: Path) -> dict[str, Any]:
     start = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "SEEFIT_CACHE": str(place / "cache")})
     process = time.perf_counter() - start
-    promise = json.loads(done.stdout)["metrics"]["promise"]
+    metrics = json.loads(done.stdout)["metrics"]
+    promise = metrics["promise"]
     ratio = promise["seconds"] / promise["took"]
-    return {"data": Path(data).name, "preset": preset, **promise, "ratio": round(ratio, 2), "process": round(process, 1)}
+    row = {"data": Path(data).name, "preset": preset, **promise, "ratio": round(ratio, 2), "process": round(process, 1)}
+    return row | {"phases": metrics["seconds"]}
 
 
 def main() -> None:

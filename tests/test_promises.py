@@ -173,6 +173,13 @@ def test_a_head_on_more_images_takes_longer(rows: int) -> None:
     assert min(head_seconds(3 * rows, 1280, 20) for _ in range(3)) > few
 
 
+def test_very_many_classes_are_neither_fitted_nor_tried_for_long() -> None:
+    assert head_seconds(20_000, 1280, 10_000) == 0
+    started = time.process_time()
+    assert head_seconds(2_000, 3504, 1_000) > 0
+    assert time.process_time() - started < 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0.2, "1 s"), (7.6, "8 s"), (43, "45 s"), (89, "90 s"), (90, "1.5 min"), (212, "3.5 min"), (5399, "90.0 min"), (5400, "1.5 h")],

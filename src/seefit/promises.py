@@ -20,12 +20,12 @@ from seefit.fitting import ENGINE_CHECK_IMAGES, Part
 from seefit.settings import Settings
 from seefit.training.engine import Engine, frozen_forward
 from seefit.training.features import FeatureExtractor
-from seefit.training.head import FOLDS, MAX_PATH_ROWS, SAMPLE_PER_CLASS, SAMPLE_ROWS
+from seefit.training.head import FOLDS, MAX_LOGITS, MAX_PATH_ROWS, SAMPLE_PER_CLASS, SAMPLE_ROWS
 
 TRIAL_SHARE, TRIAL_LEAST, TRIAL_MOST = 20, 8, 48  # one image in so many is tried, at least and at most so many
 TRIAL_S = 0.7  # no longer than that
-STEP_SHARE, STEP_MOST = 64, 32  # the step of training that is tried has one image in so many, and at most so many
-TRIAL_ROWS = 500  # of made-up features, on which a step of the head's solver is timed
+STEP_SHARE, STEP_MOST = 24, 32  # the step of training that is tried has one image in so many, and at most so many
+TRIAL_ROWS, TRIAL_WORK = 500, 5e7  # of made-up features, on which a step of the head's solver is timed; fewer for many classes
 
 STEPS_FOLDS, STEPS_LAST = 300, 30  # steps of the solver over the rows: for all folds along the path, and for the last fit
 STEPS_SAMPLE, STEPS_MANY = 100, 125  # beyond MAX_PATH_ROWS: along the path on a sample, and for the folds at one strength
@@ -166,13 +166,16 @@ def head_seconds(rows: int, columns: int, classes: int) -> float:
     """
     from threadpoolctl import threadpool_limits
 
+    if rows * classes > MAX_LOGITS:
+        return 0.0  # too many for a logistic regression: a class mean is all that is fitted
     width = min(rows, columns) if rows <= MAX_PATH_ROWS else columns
-    features, weight = np.ones((TRIAL_ROWS, width), np.float32), np.ones((width, classes), np.float32)
+    tried = int(min(TRIAL_ROWS, max(8, TRIAL_WORK / (width * classes))))
+    features, weight = np.ones((tried, width), np.float32), np.ones((width, classes), np.float32)
     with threadpool_limits(1, "blas"):
         features.T @ (features @ weight)
         started = time.perf_counter()
         features.T @ (features @ weight)
-    step = (time.perf_counter() - started) / TRIAL_ROWS
+    step = (time.perf_counter() - started) / tried
     workers = min(threads(), FOLDS)
     if rows <= MAX_PATH_ROWS:
         return step * rows * (STEPS_FOLDS / workers + STEPS_LAST)
@@ -195,8 +198,8 @@ def epochs_done(checkpoints: Path) -> int:
 
 
 def _trial(images: int) -> int:
-    """Return how many of a number of images are tried."""
-    return min(max(images // TRIAL_SHARE, TRIAL_LEAST), TRIAL_MOST)
+    """Return how many of a number of images are tried: whole batches of the fast engine."""
+    return min(max(8 * round(images / TRIAL_SHARE / 8), TRIAL_LEAST), TRIAL_MOST)
 
 
 def _probe_parts(extractor: FeatureExtractor, work: Work, answer: float, slow: float) -> dict[str, float]:
