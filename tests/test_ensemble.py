@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file, save_file
 
+from broken_off import broken_off
 from conftest import PhotoFolder, Train, read_csv
 from seefit import ensemble
 from seefit.budget import Cost, Timings
@@ -237,28 +238,14 @@ def test_what_is_trained_is_what_is_shipped(little: str, photo_folder: PhotoFold
 
 
 @pytest.mark.slow
-def test_a_run_broken_off_within_the_second_network_ends_as_an_unbroken_one(
-    little: str, photo_folder: PhotoFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from seefit.training import finetune as loop
-
+def test_a_run_broken_off_within_the_second_network_ends_as_an_unbroken_one(little: str, photo_folder: PhotoFolder, tmp_path: Path) -> None:
     settings = make_settings(
         {"data": str(photo_folder(20)), "preset": "best", "backbone": little, "image_size": 96, "epochs": 2, "views": 2, "batch": 8}
         | {"precision": "fp32", "device": "cpu"}
     )
     whole = train(settings, out=tmp_path / "whole")
-    real, epochs = loop._one_epoch, []
-
-    def broken(*arguments: object) -> object:
-        epochs.append(arguments[-1])
-        if len(epochs) == 4:
-            raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "_one_epoch", broken)
-    with pytest.raises(KeyboardInterrupt):
+    with broken_off(after=3):
         train(settings, out=tmp_path / "broken")
-    monkeypatch.setattr(loop, "_one_epoch", real)
     again = resume(tmp_path / "broken")
     for name in ("predictions.csv", "bundle/model.onnx", "bundle/backbone.safetensors", "bundle/backbone-1.safetensors"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()

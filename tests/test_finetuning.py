@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from broken_off import broken_off
 from command import seefit
 from conftest import PhotoFolder
 from seefit import finetuning
@@ -178,27 +179,14 @@ def test_without_a_validation_part_probabilities_are_said_not_to_be_calibrated(
 
 
 @pytest.mark.slow
-def test_a_run_broken_off_while_fine_tuning_ends_as_an_unbroken_one(
-    little: str, photo_folder: PhotoFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from seefit.training import finetune as loop
-
+def test_a_run_broken_off_while_fine_tuning_ends_as_an_unbroken_one(little: str, photo_folder: PhotoFolder, tmp_path: Path) -> None:
     settings = make_settings(
         {"data": str(photo_folder(20)), "backbone": little, "image_size": 96, "method": "finetune", "epochs": 3, "views": 2}
         | {"batch": 8, "precision": "fp32", "device": "cpu"}
     )
     whole = train(settings, out=tmp_path / "whole")
-    real = loop._one_epoch
-
-    def broken(*arguments: object) -> object:
-        if arguments[-1] == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "_one_epoch", broken)
-    with pytest.raises(KeyboardInterrupt):
+    with broken_off(after=2):
         train(settings, out=tmp_path / "broken")
-    monkeypatch.setattr(loop, "_one_epoch", real)
     again = resume(tmp_path / "broken")
     for name in ("predictions.csv", "split.csv"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes()

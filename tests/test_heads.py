@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
+from broken_off import broken_off
 from command import seefit
 from conftest import PhotoFolder, Train, read_csv
 from forged import reseal
@@ -26,7 +27,6 @@ from seefit.data.image import decode
 from seefit.errors import UsageError
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.pipeline import resume
-from seefit.training import finetune as loop
 from seefit.training.heads import DROPOUT, HiddenHead, LinearHead, LogitHead, new_head, told
 from seefit.training.network import TrainedNetwork
 from seefit.training.solver import Standardised
@@ -234,22 +234,11 @@ def features_of(parts: list[str], pixels: NDArray[np.float32]) -> NDArray[np.flo
 
 
 @pytest.mark.slow
-def test_a_broken_run_with_a_hidden_layer_ends_as_an_unbroken_one(
-    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_run_with_a_hidden_layer_ends_as_an_unbroken_one(train_here: Train, tmp_path: Path) -> None:
     given = {**HEAD_ONLY, "head": "hidden", "hidden": 16, "batch": 16}
     whole = train_here(**given, out="whole")
-    real = loop._one_epoch
-
-    def broken(*arguments: Any) -> Any:
-        if arguments[-1] == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "_one_epoch", broken)
-    with pytest.raises(KeyboardInterrupt):
+    with broken_off(after=2):
         train_here(**given, out="broken")
-    monkeypatch.setattr(loop, "_one_epoch", real)
     again = resume(tmp_path / "broken")
     for name in ("bundle/model.onnx", "bundle/head.safetensors", "predictions.csv", "bundle/bundle.json"):
         assert (again.path / name).read_bytes() == (whole.path / name).read_bytes(), name

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from broken_off import broken_off
 from command import Answer, seefit
 from conftest import Train, read_csv
 from seefit import plans
 from seefit.cli.lr_find import draw_curve
 from seefit.pipeline import resume
-from seefit.training import finetune as loop
 from seefit.training import lr_find
 from seefit.training.lr_find import STEPS, Curve, suggest
 from test_lr_find import FALLS, RATES, made
@@ -138,20 +138,12 @@ def test_training_takes_the_rate_that_was_found_and_keeps_it_when_broken_off(
     whole = train_here(lr="auto", out="whole", **SETTINGS)
     config = yaml.safe_load((whole.path / "config.yaml").read_text())
     assert (config["lr"], config["resolved"]["lr"]) == ("auto", said)
-    real = loop._one_epoch
-
-    def broken(*arguments: object) -> object:
-        if arguments[-1] == 1:
-            raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
 
     def never(*_: object, **__: object) -> Curve:
         raise AssertionError("the rate was found before")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_one_epoch", broken)
-        with pytest.raises(KeyboardInterrupt):
-            train_here(lr="auto", out="broken", **SETTINGS)
+    with broken_off(after=1):
+        train_here(lr="auto", out="broken", **SETTINGS)
     monkeypatch.setattr(plans, "sweep", never)
     again = resume(tmp_path / "broken")
     for name in ("predictions.csv", "split.csv", "config.yaml"):

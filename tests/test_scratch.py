@@ -16,6 +16,7 @@ from onnx import numpy_helper, parser
 from safetensors.torch import load_file
 from torch import nn
 
+from broken_off import broken_off
 from command import seefit
 from conftest import PhotoFolder, copy_photos
 from seefit import finetuning
@@ -33,7 +34,6 @@ from seefit.models.weights import random_weights
 from seefit.pipeline import resume, train
 from seefit.plans import Choice, make_plan
 from seefit.settings import Settings, make_settings
-from seefit.training import finetune as loop
 from seefit.training.augment import AUGMENTATIONS
 from seefit.training.finetune import Batch, finetune
 from seefit.training.heads import LinearHead
@@ -287,20 +287,9 @@ def test_the_same_command_gives_the_same_network(made: Path, begun: Settings, tm
         assert (again.path / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_a_run_broken_off_ends_as_an_unbroken_one_and_can_go_on(
-    made: Path, begun: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = loop._one_epoch
-
-    def broken(*arguments: object) -> object:
-        if arguments[-1] == 1:
-            raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "_one_epoch", broken)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_run_broken_off_ends_as_an_unbroken_one_and_can_go_on(made: Path, begun: Settings, tmp_path: Path) -> None:
+    with broken_off(after=1):
         train(begun, out=tmp_path / "run")
-    monkeypatch.setattr(loop, "_one_epoch", real)
     resume(tmp_path / "run")
     for name in ("predictions.csv", "bundle/backbone.safetensors", "bundle/head.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (made / name).read_bytes()
@@ -324,7 +313,7 @@ def test_a_prior_is_taken_out_of_the_trained_head(made: Path, begun: Settings, t
 def test_extending_trains_on_old_and_new_images_and_needs_all_files(
     made: Path, begun: Settings, photo_folder: PhotoFolder, tmp_path: Path
 ) -> None:
-    new = photo_folder(10, start=20)
+    new = photo_folder(10, start=28)  # none of those in `made`
     extended = make_settings({"data": str(new), "extend": str(made)})
     run = train(extended, out=tmp_path / "more")
     assert run.metrics["extension"]["images"] == {"earlier": 40, "new": 20}

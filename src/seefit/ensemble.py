@@ -27,7 +27,7 @@ from seefit.console import QUIET, Console
 from seefit.environment import own_folder
 from seefit.files import write_bytes
 from seefit.finetuning import cut_to_fit, finetune_probe
-from seefit.fitting import Fitted, Part, calibrate, fit_probe
+from seefit.fitting import Fitted, Part, begin, calibrate
 from seefit.measuring import cost_of, measure, seconds_per_answer
 from seefit.members import member_settings
 from seefit.models.backbone import Backbone, Stage, load_backbone
@@ -91,7 +91,9 @@ def train_members(
             break
         started, member = time.monotonic(), member_settings(settings, number)
         console.say(f"Network {number + 1} of {timings.networks}: {member.backbone}")
-        own = probe if number == 0 else _probe(member, probe.extractor, classes, train, val, console)
+        own = probe
+        if number:
+            own = begin(member, _open(member, probe.extractor, console), classes, train, val, console=console)
         options: dict[str, Any] = {"teacher": teacher, "checkpoints": checkpoints / f"member-{number}", "console": console}
         fitted, history = finetune_probe(member, own, classes, train, val, **options)
         made.append(fitted)
@@ -169,14 +171,6 @@ def _open(settings: Settings, first: FeatureExtractor, console: Console) -> Feat
     return FeatureExtractor(backbone, parts, first.fit, device=settings.device, max_pixels=settings.max_pixels)
 
 
-def _probe(
-    settings: Settings, first: FeatureExtractor, classes: tuple[str, ...], train: Part, val: Part | None, console: Console
-) -> Fitted:
-    extractor = _open(settings, first, console)
-    features = extractor.extract(train.samples, train.sha256, console=console)
-    return fit_probe(settings, extractor, features, classes, train, val, console=console)
-
-
 def _merge(
     settings: Settings,
     made: Sequence[Fitted],
@@ -189,9 +183,8 @@ def _merge(
     """Merge trained networks and fit one temperature."""
     extractor, head = merge(made, [axes for axes, _ in views])
     _say_size_and_speed(extractor, len(made), len(views), console)
-    temperature, figures = 1.0, None
-    if val is not None and val.samples:
-        temperature, figures = calibrate(settings, extractor, head, train, val, classes, console)
+    temperature, figures = calibrate(settings, extractor, head, train, val, classes, console)
+    if figures is not None:
         alone = ", ".join(f"{fitted.val['accuracy']['value']:.1%}" for fitted in made if fitted.val)
         console.say(f"Accuracy on the validation part: {alone} each by itself, {figures['accuracy']['value']:.1%} together")
     about = {"members": [_about(fitted, number) for number, fitted in enumerate(made)], "views": [words for _, words in views]}

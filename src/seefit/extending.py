@@ -15,6 +15,7 @@ from typing import Any
 
 from seefit.bundle.bundle import load
 from seefit.bundle.manifest import read_manifest
+from seefit.bundling import weights_file
 from seefit.data.dataset import SPLITS, Dataset, Sample, natural_order
 from seefit.data.findings import GONE
 from seefit.data.listing import first_five
@@ -32,7 +33,6 @@ from seefit.settings import Settings, make_settings, read_settings
 from seefit.training.features import FeatureExtractor
 
 ABOUT_DATA = {"data", "labels", "root", "group_by", "follow_links", "sha256", "extend"}  # settings that say where images come from
-WEIGHTS = "backbone.safetensors"
 EXACT = {"train": False, "val": True, "test": True}  # which features a part is asked for: those of the reference, or of the fast engine
 
 
@@ -119,7 +119,9 @@ def _choice(parts: Sequence[str]) -> str:
 
 def _same_network(by_hand: Mapping[str, object]) -> dict[str, object]:
     """Return the settings that leave the network as it is and fit a new head, unless another way is asked for."""
-    return {"method": None} if "preset" in by_hand else {} if "method" in by_hand else {"method": "probe", "head": "linear"}
+    if "preset" in by_hand:
+        return {"method": None}
+    return {} if "method" in by_hand else {"method": "probe", "head": "linear"}
 
 
 def _fits(given: object, value: object) -> bool:
@@ -185,8 +187,8 @@ def _tuned_weights(bundle: Path) -> Path | None:
     if "members" in manifest:
         hint, got = "Train on old and new images together without --extend", f"an average of {len(manifest['members'])}"
         raise UsageError("Cannot extend an average", where=bundle.parent, expected="a run of one network", got=got, hint=hint)
-    tuned = manifest.get("method") == "finetune" and WEIGHTS in manifest["files"]
-    return load(bundle).folder / WEIGHTS if tuned else None
+    tuned = manifest.get("method") == "finetune" and weights_file(0) in manifest["files"]
+    return load(bundle).folder / weights_file(0) if tuned else None
 
 
 def _common_root(new: Dataset, their_root: Path) -> tuple[Path, str, str]:

@@ -145,9 +145,7 @@ def finetune_probe(
         head = replace(head, method="scratch")
     if settings.class_weights == "prior":
         head = without_prior(head, class_shares(train.targets(classes), train.weights()))
-    temperature, figures = 1.0, None
-    if val is not None and val.samples:
-        temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
+    temperature, figures = calibrate(settings, tuned, head, train, val, classes, console)
     found: dict[str, Any] = {"head": head, "temperature": temperature, "val": figures, "rates": rates_text(plan)}
     return replace(fitted, extractor=tuned, folds=None, trained=trained, **found), history
 

@@ -340,9 +340,11 @@ def _fallback(extractor: FeatureExtractor, difference: dict[str, float]) -> str:
 
 
 def calibrate(
-    settings: Settings, extractor: FeatureExtractor, head: Head, train: Part, val: Part, classes: tuple[str, ...], console: Console
-) -> tuple[float, dict[str, Any]]:
-    """Fit the temperature on the validation part, by the reference, and judge it there."""
+    settings: Settings, extractor: FeatureExtractor, head: Head, train: Part, val: Part | None, classes: tuple[str, ...], console: Console
+) -> tuple[float, dict[str, Any] | None]:
+    """Fit the temperature on the validation part, by the reference, and judge it there; without one it is 1, and there are no figures."""
+    if val is None or not val.samples:
+        return 1.0, None
     exact = extractor.extract(val.samples, val.sha256, exact=True, console=console, label="Validation")
     logits, labels = head.logits(exact), val.labels(classes)
     temperature = fit_temperature(logits, labels, val.weights())

@@ -44,6 +44,11 @@ class Gathered:
     teacher: Bundle | None = None
     leaks: list[str] = field(default_factory=list)
 
+    @property
+    def judged(self) -> int:
+        """How many images the model is judged on: those of the test part, or without one of the validation part."""
+        return self.split.parts.count("test") or self.split.parts.count("val")
+
     def part(self, name: str) -> Part:
         """Return one part of the images, ``train``, ``val`` or ``test``, as far as training may see it."""
         index = self.split.index(name)

@@ -26,8 +26,7 @@ from seefit.training.features import FeatureExtractor
 from seefit.training.finetune import Batch
 from seefit.training.heads import new_head
 from seefit.training.lr_find import STEPS
-from seefit.training.network import TrainedNetwork
-from seefit.training.solver import Standardised
+from seefit.training.network import TrainedNetwork, unscaled
 from seefit.training.views import make_view
 
 TRIAL_IMAGES, TRIAL_ANSWERS = 48, 8  # images by the engine; batches by the reference
@@ -130,21 +129,36 @@ def cost_of(
     """
     kept = 0 if streamed else train * distinct_views(settings) + val
     own_probe = 0.0 if probe is None else probe + train * speed.view
-    sweep = STEPS * settings.accumulate * speed.batch if is_sought(settings) else 0.0  # of rates, before training
-    steps = len(Order(train, 1, settings.batch)) + FORWARD_SHARE * val / settings.batch
     return Cost(
-        once=own_probe + kept * speed.view + sweep + val * speed.answer + WRITING_S,
-        epoch=steps * speed.batch + ((train + val) * speed.view if streamed else 0.0),
+        once=own_probe + kept * speed.view + seconds_of_sweep(settings, speed.batch) + val * speed.answer + WRITING_S,
+        epoch=seconds_per_epoch(settings, speed.batch, train=train, val=val, streaming=speed.view if streamed else 0.0),
         answers=(val + judged) * views * speed.answer,
     )
 
 
+def seconds_of_sweep(settings: Settings, batch: float) -> float:
+    """Return how long looking for a rate takes before training, from the seconds of a step; 0 where none is sought."""
+    return STEPS * settings.accumulate * batch if is_sought(settings) else 0.0
+
+
+def seconds_per_epoch(settings: Settings, batch: float, *, train: int, val: int, streaming: float) -> float:
+    """Return how long an epoch takes.
+
+    Args:
+        settings: Of the network.
+        batch: Seconds of a step of training.
+        train: Images that are trained on.
+        val: Images of the validation part.
+        streaming: Seconds to read a view of an image in every epoch; 0 where activations are kept.
+    """
+    steps = len(Order(train, 1, settings.batch)) + FORWARD_SHARE * val / settings.batch
+    return steps * batch + (train + val) * streaming
+
+
 def _blank(settings: Settings, extractor: FeatureExtractor, cut: Cut, classes: int) -> TrainedNetwork:
     """Return the network as it would be trained, with a new head."""
-    width = extractor.width
-    scale = Standardised(np.zeros(width, np.float32), np.ones(width, np.float32))
-    head = new_head(settings.head, width, classes, units=settings.hidden, dropout=settings.dropout)
-    return TrainedNetwork(upper_layers(extractor, cut), scale, head).to(memory_format=torch.channels_last)
+    head = new_head(settings.head, extractor.width, classes, units=settings.hidden, dropout=settings.dropout)
+    return TrainedNetwork(upper_layers(extractor, cut), unscaled(extractor.width), head).to(memory_format=torch.channels_last)
 
 
 def _blank_batch(settings: Settings, extractor: FeatureExtractor, cut: Cut, classes: int) -> Batch:

@@ -188,9 +188,9 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
 
 def _promise(settings: Settings, run: Path, gathered: Gathered, extractor: FeatureExtractor, clock: Clock) -> Promise:
     """Estimate how long the run takes, from what is to be done."""
-    train, val, split, older = gathered.part("train"), gathered.part("val"), gathered.split, gathered.older
+    train, val, older = gathered.part("train"), gathered.part("val"), gathered.older
     tried = older.readable(train) if older else train
-    work = Work(train, val, split.parts.count("test") or len(val.samples), len(gathered.dataset.classes), tried, gathered.teacher)
+    work = Work(train, val, gathered.judged, len(gathered.dataset.classes), tried, gathered.teacher)
     return promise_run(settings, extractor, work, began=clock.started, checkpoints=run / "checkpoints")
 
 
@@ -208,8 +208,7 @@ def _train_layers(
     if settings.preset == "best":
         from seefit.ensemble import train_members
 
-        judged = gathered.split.parts.count("test") or gathered.split.parts.count("val")
-        return train_members(settings, begun, *parts, judged=judged, seconds=seconds, **options)
+        return train_members(settings, begun, *parts, judged=gathered.judged, seconds=seconds, **options)
     from seefit.finetuning import finetune_probe
 
     fitted, history = finetune_probe(settings, begun, *parts, **options)

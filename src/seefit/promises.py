@@ -220,7 +220,7 @@ def _tuning_parts(
 ) -> dict[str, float]:
     """Return the time for activations, training, and writing and calibrating the trained network; what is done already takes none."""
     from seefit.finetuning import cut_to_fit, distinct_views, share_missing
-    from seefit.measuring import WRITING_S, Speed, cost_of, seconds_per_step, seconds_per_view
+    from seefit.measuring import WRITING_S, seconds_of_sweep, seconds_per_epoch, seconds_per_step, seconds_per_view
 
     train, val, done = len(work.train.samples), len(work.val.samples), epochs_done(checkpoints)
     cut = cut_to_fit(settings, extractor, work.train, work.val)
@@ -229,11 +229,10 @@ def _tuning_parts(
     missing = 0.0 if cut.streamed else share_missing(settings, extractor, cut, work.train)
     small = settings.model_copy(update={"batch": min(settings.batch, max(TRIAL_LEAST, min(train // STEP_SHARE, STEP_MOST)))})
     step = seconds_per_step(small, extractor, cut, work.classes) * settings.batch / small.batch
-    speed = Speed(view if cut.streamed else 0.0, 0.0, step)
-    cost = cost_of(speed, settings, train=train, val=val, judged=0, views=1, streamed=cut.streamed, probe=None)
-    before = cost.once - WRITING_S + PRECISION_STEPS * step  # the sweep of rates and the choice of the precision
+    epoch = seconds_per_epoch(settings, step, train=train, val=val, streaming=view if cut.streamed else 0.0)
+    before = seconds_of_sweep(settings, step) + PRECISION_STEPS * step  # and the choice of the precision
     return {
         "activations": missing * view * (train * distinct_views(settings) + val),
-        "training": (0.0 if done else before) + max(0, settings.planned_epochs - done) * cost.epoch,
+        "training": (0.0 if done else before) + max(0, settings.planned_epochs - done) * epoch,
         "writing the network": (LOADING_S + WRITING_S) * slow + val * answer,
     }

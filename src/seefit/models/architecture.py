@@ -216,18 +216,15 @@ def first_head(
     return head.weight.detach().flatten(1).numpy().copy(), bias.detach().numpy().copy()
 
 
-def pooled(output: torch.Tensor, part: str) -> list[torch.Tensor]:
+def pooled(output: torch.Tensor) -> list[torch.Tensor]:
     """Return what the head sees of a stage.
 
     Args:
-        output: Of the stage: a map (N, C, H, W) or a vector (N, C).
-        part: Name of the stage, with `FLAT` when its map is to be flattened.
+        output: Of the stage: a map (N, C, H, W), or a vector (N, C) such as a map that was flattened.
 
     Returns:
-        Tensors (N, d): mean and maximum of a map over its places, or the map flattened; a vector as it is.
+        Tensors (N, d): mean and maximum of a map over its places; a vector as it is.
     """
-    if part.endswith(FLAT):
-        return [output.flatten(1)]
     return [output.mean((2, 3)), output.amax((2, 3))] if output.dim() == 4 else [output]
 
 
@@ -238,9 +235,12 @@ def _features(body: Any, pixels: torch.Tensor, parts: Sequence[str]) -> torch.Te
     last, maps = body.forward_intermediates(pixels, output_fmt="NCHW")
     named = dict(zip([info["module"] for info in body.feature_info], maps, strict=False))
     given = {"final": lambda: last, "pooled": lambda: body.forward_head(last, pre_logits=True)}
-    stages = [part.removesuffix(FLAT) for part in parts]
-    outputs = [named[stage] if stage in named else given[stage]() for stage in stages]
-    return torch.cat([piece for output, part in zip(outputs, parts, strict=True) for piece in pooled(output, part)], 1)
+    pieces = []
+    for part in parts:
+        stage = part.removesuffix(FLAT)
+        output = named[stage] if stage in named else given[stage]()
+        pieces.extend(pooled(output.flatten(1) if part.endswith(FLAT) else output))
+    return torch.cat(pieces, 1)
 
 
 def _probed(name: str, image_size: int, parts: Sequence[str], make_head: Callable[[int], nn.Module]) -> nn.Module:

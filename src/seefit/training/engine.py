@@ -24,7 +24,7 @@ from seefit.data.image import decode_with_info, read_file
 from seefit.environment import threads
 from seefit.errors import ResourceError, RunError, UsageError
 from seefit.memory import Memory, is_out_of_memory
-from seefit.models.architecture import FLAT, pooled
+from seefit.models.architecture import pooled
 from seefit.models.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -127,10 +127,9 @@ class TorchEngine:
 
         from seefit.models.backbone import tower
 
-        self._torch, self._device, self._parts = torch, device, list(parts)
+        self._torch, self._device = torch, device
         self._dtype = torch.float16 if device == "cuda" else torch.float32
-        self._names = [stage.name for stage in backbone.stages]
-        self._tower = tower(backbone).to(device, self._dtype).to(memory_format=torch.channels_last)
+        self._tower = tower(backbone, parts).to(device, self._dtype).to(memory_format=torch.channels_last)
         self.name = f"torch-{device}-{'fp16' if device == 'cuda' else 'fp32'}"
 
     def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
@@ -138,8 +137,8 @@ class TorchEngine:
         torch = self._torch
         for batch in batches:
             with torch.inference_mode():
-                outputs = dict(zip(self._names, self._tower(torch.from_numpy(np.stack(batch)).to(self._device, self._dtype)), strict=True))
-                pieces = [piece for part in self._parts for piece in pooled(outputs[part.removesuffix(FLAT)].float(), part)]
+                outputs = self._tower(torch.from_numpy(np.stack(batch)).to(self._device, self._dtype))
+                pieces = [piece for output in outputs for piece in pooled(output.float())]
                 yield torch.cat(pieces, 1).cpu().numpy()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seefit.models.architecture import pooled
 from seefit.training.head import Head
 from seefit.training.heads import TrainedHead
 from seefit.training.solver import Float, Standardised
@@ -57,7 +58,7 @@ class TrainedNetwork(nn.Module):
         """Return logits (N, C) of maps (N, c, h, w) and features from below (N, d)."""
         pieces = [] if below is None else [below]
         for output in self.upper(activation) if self.upper is not None else ():
-            pieces.extend([output.mean((2, 3)), output.amax((2, 3))] if output.dim() == 4 else [output])
+            pieces.extend(pooled(output))
         features = torch.cat([piece.float() for piece in pieces], 1)
         logits: Tensor = self.head((features - self.mean) * self.factor)
         return logits
