@@ -40,6 +40,8 @@ from seefit.fitting import (
     open_extractor,
 )
 from seefit.gathering import Gathered, gather
+from seefit.insights.insights import write_insights
+from seefit.insights.material import Material
 from seefit.members import choose_members, member_settings
 from seefit.models.backbone import Backbone
 from seefit.promises import Promise, Work, promise_run, settled
@@ -169,6 +171,9 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
         part = "test" if "test" in split.parts else "val" if val_part.samples else ""
         figures, clean = _judge(settings, run, bundle, gathered, train_part, part, console) if part else (None, None)
         extended = extension(run, older, seen.samples, dataset.classes, seed=settings.seed) if older else None
+    with clock.phase("insights"):
+        known = Material(run, settings, dataset.classes, train_part, val_part, seen, split, begun, fitted, bundle, part)
+        write_insights(known, console=console)
     metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {
         "probe": {"val": begun.val, "cross_validation": begun.folds} if settings.way == "finetune" else None,

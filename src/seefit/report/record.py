@@ -137,6 +137,17 @@ class Record:
         """Return one metric of ``test``, ``val`` or ``cross_validation``, or None when the run does not have it."""
         return as_figure((self.metrics.get(part) or {}).get(name))
 
+    def insight(self, name: str) -> dict[str, Any] | None:
+        """Return the content of ``insights/<name>.json``; None where the run found nothing of the kind.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        path, problems = self.run / "insights" / f"{name}.json", list[SeefitError]()
+        found = _read_object(path, problems) if path.is_file() else None
+        raise_all(problems)
+        return found
+
     def counts(self, part: str) -> dict[str, int]:
         """Return the number of images per class of one part."""
         return dict((self.metrics.get("counts") or {}).get(part) or {})

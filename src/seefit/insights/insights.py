@@ -1,0 +1,43 @@
+"""The insights of a run: which there are, and their files.
+
+Each is a function of the run's `Material` that gives a JSON object, or None where it has nothing to say. The report reads the files and
+nothing else. What must travel with the model (temperature, thresholds, sets) is no insight: fitting makes it, before anything is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from seefit.console import QUIET, Console
+from seefit.files import resource_error, to_json, write_text
+from seefit.insights.material import Material
+
+FOLDER = "insights"
+Insight = Callable[[Material], dict[str, Any] | None]
+INSIGHTS: dict[str, Insight] = {}
+
+
+def write_insights(material: Material, *, console: Console = QUIET) -> None:
+    """Find every insight of a run and write it to ``insights/<name>.json``; what has nothing to say leaves no file.
+
+    Args:
+        material: The run.
+        console: Where to show progress.
+
+    Raises:
+        ResourceError: The run folder cannot be written to.
+    """
+    folder = material.run / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise resource_error(error, folder) from error
+    with console.bar("Insights", len(INSIGHTS), "insights") as advance:
+        for name, find in INSIGHTS.items():
+            found, path = find(material), folder / f"{name}.json"
+            if found is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_text(path, to_json(found))
+            advance(1)
