@@ -27,7 +27,7 @@ def make_optimiser(name: str, groups: Sequence[dict[str, Any]], *, momentum: flo
 
     ``sgd`` has no momentum; ``momentum`` is SGD with heavy-ball momentum (not Nesterov's). In ``sgd``, ``momentum``, ``adagrad``,
     ``rmsprop`` and ``adam`` weight decay is a penalty in the gradient, in ``adamw`` it is decoupled (Loshchilov and Hutter 2019,
-    Algorithm 2).
+    Algorithm 2). Both Adams step in one pass over the weights (``fused``).
 
     Args:
         name: One of `OPTIMISERS`.
@@ -55,8 +55,8 @@ def make_optimiser(name: str, groups: Sequence[dict[str, Any]], *, momentum: flo
         case "rmsprop":
             return optim.RMSprop(fresh)
         case "adam":
-            return optim.Adam(fresh, betas=betas)
-    return optim.AdamW(fresh, betas=betas)
+            return optim.Adam(fresh, betas=betas, fused=True)
+    return optim.AdamW(fresh, betas=betas, fused=True)
 
 
 def set_rates(optimiser: Optimizer, factor: float) -> None:
