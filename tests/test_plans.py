@@ -17,6 +17,7 @@ from torch import nn
 from seefit import plans
 from seefit.errors import UsageError
 from seefit.memory import Memory
+from seefit.models.cut import freeze_norms
 from seefit.plans import RATES, Choice, choose_precision, find_rates, is_sought, make_plan, promise, rates_text, spread
 from seefit.settings import Settings, make_settings
 from seefit.training.augment import parse_augmentation
@@ -109,6 +110,18 @@ def test_norms_are_frozen_or_trained(network: TrainedNetwork) -> None:
         plan(network, norms=norms).begin_epoch(network, 0)
         assert network.training
         assert norm.training is training
+
+
+def test_norms_of_what_is_frozen_stay_so_when_others_are_trained(network: TrainedNetwork) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    begin = plan(network, norms="trained", gradual=1).begin_epoch
+    begin(network, 0)
+    assert [norm.training for norm in norms] == [False] * len(norms)  # the head alone is trained
+    begin(network, 9)
+    assert [norm.training for norm in norms] == [True] * len(norms)
+    below = nn.Sequential(nn.BatchNorm2d(3).requires_grad_(False), nn.BatchNorm2d(3, affine=False), nn.BatchNorm2d(3))
+    freeze_norms(below.train(), trained=True)
+    assert [norm.training for norm in below] == [False, True, True]
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "binary-cross-entropy"])

@@ -172,6 +172,15 @@ def test_what_is_given_by_hand_wins_over_the_file(tmp_path: Path) -> None:
     assert (found.seed, found.val, found.backbone) == (5, 0.2, "lite2")
 
 
+def test_a_test_share_by_hand_wins_over_one_from_the_validation_part(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: d\nval: 0.2\ntest_from_val: 0.5\n")
+    assert read_settings(path, {}).test_from_val == 0.5
+    found = read_settings(path, {"test": 0.1})
+    assert (found.test, found.test_from_val) == (0.1, None)
+    assert read_settings(path, {"test": 0.1, "test_from_val": 0.3}).test_from_val == 0.3
+
+
 def test_the_file_says_how_to_repeat_the_run_and_what_was_resolved(tmp_path: Path) -> None:
     content = to_yaml(make_settings({"data": "d"}), {"engine": "onnxruntime-fp32"})
     assert content.startswith("# Repeat this run with: seefit train --config config.yaml\n")

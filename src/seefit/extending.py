@@ -28,7 +28,8 @@ from seefit.evaluation.evaluate import group_numbers
 from seefit.fitting import Part
 from seefit.models.architecture import FLAT
 from seefit.models.zoo import resolve
-from seefit.runs import CONFIG, read_config, read_metrics
+from seefit.resuming import located
+from seefit.runs import CONFIG, STARTED_IN, read_config, read_metrics
 from seefit.settings import Settings, make_settings, read_settings
 from seefit.training.features import FeatureExtractor
 
@@ -93,7 +94,7 @@ def inherit(settings: Settings) -> Settings:
         return settings
     read_metrics(run)
     resolved = read_config(run)["resolved"]
-    theirs = read_settings(run / CONFIG, {})
+    theirs = located(read_settings(run / CONFIG, {}), Path(resolved[STARTED_IN]))
     model = {
         "backbone": theirs.backbone,
         "image_size": theirs.image_size,

@@ -228,13 +228,12 @@ def _begin_epoch(settings: Settings, stages: list[list[nn.Parameter]]) -> Callab
     """Return what puts the network in training mode for an epoch, and frees one stage more every so many epochs."""
 
     def begin(network: nn.Module, number: int) -> None:
-        network.train()
-        if not settings.trains_norms:
-            freeze_norms(network)
         free = 1 + number // settings.gradual if settings.gradual else len(stages)
         for depth, stage in enumerate(reversed(stages)):
             for parameter in stage:
                 parameter.requires_grad_(depth < free)
+        network.train()
+        freeze_norms(network, trained=settings.trains_norms)
 
     return begin
 

@@ -170,6 +170,8 @@ def read_settings(path: Path, overrides: dict[str, Any]) -> Settings:
     """
     content = _content(path)
     content.pop(RESOLVED, None)
+    if "test" in overrides:  # else what the file cuts from the validation part would take its place
+        content.pop("test_from_val", None)
     return make_settings({**content, **overrides})
 
 

@@ -136,10 +136,15 @@ def _block(name: str) -> str:
     return ".".join(parts[: number + 1]) if number is not None and number <= 3 else ".".join(parts[:2])
 
 
-def freeze_norms(part: nn.Module) -> None:
-    """Put every batch norm in evaluation mode: its statistics stay those of the pretrained network."""
+def freeze_norms(part: nn.Module, *, trained: bool = False) -> None:
+    """Put batch norms in evaluation mode: their statistics stay those of the pretrained network.
+
+    Args:
+        part: Its norms.
+        trained: Spare those whose layers are being trained: only norms with a parameter that is frozen now are put there.
+    """
     for module in part.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not (trained and all(p.requires_grad for p in module.parameters())):
             module.eval()
 
 
