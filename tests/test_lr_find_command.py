@@ -46,7 +46,7 @@ def test_it_says_a_rate_and_draws_the_curve(warm: Path, empty: Path) -> None:
     curve = found["curve"]
     assert set(curve) == {"rate", "loss", "smoothed"}
     assert len(curve["rate"]) == len(curve["loss"]) == len(curve["smoothed"]) <= STEPS
-    np.testing.assert_allclose(curve["rate"], RATES[: len(curve["rate"])])
+    np.testing.assert_allclose(curve["rate"], 2 * RATES[: len(curve["rate"])])
     assert found["diverged_at"] == (curve["rate"][-1] if len(curve["rate"]) < STEPS else found["diverged_at"])
     with Image.open("curve.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (1120, 660))
@@ -59,7 +59,7 @@ def test_the_table_ends_in_the_suggestion(warm: Path, empty: Path) -> None:
     found = find(warm, "--json", "--quiet")
     lines = answer.out.splitlines()
     assert lines[0] == "rate of the head      loss  smoothed"
-    assert lines[1].split()[0] == "1.0e-07"
+    assert lines[1].split()[0] == "2.0e-07"
     assert lines[-3:] == [f"suggestion  --lr {found.json['lr']}", f"            {found.json['why']}", "picture     curve.svg"]
     assert 3 < len(lines) <= 1 + 14 + 4
     assert "Looking for a learning rate: at most 100 steps at rising rates, about 0.1 min" in answer.err.splitlines()

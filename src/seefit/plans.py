@@ -30,8 +30,8 @@ from seefit.training.network import TrainedNetwork
 from seefit.training.optimisers import WeightAverage, depth_groups, make_optimiser, parse_rates, scale_rate, spread_rates
 from seefit.training.schedule import make_schedule
 
-RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "adagrad": 1e-2, "momentum": 1e-2, "sgd": 3e-2}  # of the head, for batches of 64
-DEPTH_SPAN = 10.0  # how many times smaller the rate of the lowest trained layer is than the head's; 1 from scratch
+RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 3e-4, "adagrad": 1e-2, "momentum": 1e-2, "sgd": 3e-2}  # from scratch, for batches of 64
+HEAD_TIMES, LOWEST_TIMES = 2.0, 0.3  # fine-tuning: the rate of the head and of the lowest trained layer, in units of these
 TRIAL_STEPS = 2  # timed, after one that does not count
 HOPELESS = 2.0  # a precision whose first step takes so many times longer than the other's is not tried further
 
@@ -167,8 +167,9 @@ def _loss_name(settings: Settings) -> str:
 
 def _base_rates(settings: Settings) -> Rates:
     """Return the rates that were given, else the usual ones of the optimiser."""
-    usual, span = RATES[settings.optimiser], 1 if settings.from_scratch else DEPTH_SPAN
-    low, high = parse_rates(settings.lr or "auto") or (usual / span, usual)
+    usual = RATES[settings.optimiser]
+    by_depth = (usual, usual) if settings.from_scratch else (LOWEST_TIMES * usual, HEAD_TIMES * usual)
+    low, high = parse_rates(settings.lr or "auto") or by_depth
     return (scale_rate(low, settings.batch), scale_rate(high, settings.batch)) if settings.scale_lr else (low, high)
 
 
@@ -188,7 +189,7 @@ def spread(rate: float, plan: Plan) -> Rates:
 
 
 def rates_text(plan: Plan) -> str:
-    """Return the base rates of a plan as ``--lr`` takes them: ``0.0001..0.001``, or one where there is one depth."""
+    """Return the base rates of a plan as ``--lr`` takes them: ``0.0003..0.002``, or one where there is one depth."""
     groups = plan.optimiser.param_groups
     low, high = (float(group["initial_lr"]) for group in (groups[0], groups[-1]))
     return f"{low!r}..{high!r}" if low < high else repr(high)

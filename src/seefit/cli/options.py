@@ -105,7 +105,7 @@ Lr = Annotated[
     _training(
         "--lr",
         help="One rate, a range from the lowest trained layer to the head, or auto: found by a short sweep before training.",
-        default="by optimiser; adamw: 0.0001..0.001",
+        default="by optimiser; adamw: 0.0003..0.002",
     ),
 ]
 LrSpacing = Annotated[str | None, _training(help="Rates between the ends of a range: by equal factors or equal steps.", default="factor")]
