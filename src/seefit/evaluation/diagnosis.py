@@ -239,10 +239,11 @@ def _tries(kind: Kind, trends: dict[str, Trend], *, stopped: bool, spent: bool) 
     if kind == "diverging":
         return (Try("rate", worth=True, why="diverging"),)
     longer = _longer(kind, trends, stopped=stopped, spent=spent)
-    augmentation = Try("augmentation", worth=kind == "over", why={"over": "gap", "under": "harder"}.get(kind, "no-gap"))
+    why = {"over": "gap", "under": "harder", "good": "no-gap", "unvalidated": "unvalidated"}.get(kind, "later")
+    augmentation = Try("augmentation", worth=kind == "over", why=why)
     if kind == "under" and not longer.worth:
         return longer, augmentation, Try("model", worth=True, why="level")
-    return longer, augmentation, Try("model", worth=False, why="later" if kind in {"over", "under", "too-few"} else "no-need")
+    return longer, augmentation, Try("model", worth=False, why="no-need" if kind == "good" else "later")
 
 
 def _longer(kind: Kind, trends: dict[str, Trend], *, stopped: bool, spent: bool) -> Try:
@@ -252,5 +253,5 @@ def _longer(kind: Kind, trends: dict[str, Trend], *, stopped: bool, spent: bool)
         return Try("longer", worth=True, why="rising")
     if kind == "under" and not stopped:
         rising = trends["accuracy"].direction == "rising"
-        return Try("longer", worth=rising or spent, why="level" if rising else "spent" if spent else "still")
+        return Try("longer", worth=rising or spent, why="level" if rising else "spent" if spent else "flat")
     return Try("longer", worth=False, why="stopped" if stopped else trends["val_accuracy"].direction)

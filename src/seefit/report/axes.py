@@ -51,6 +51,7 @@ def share_axis(axes: Axes, which: Literal["x", "y"], label: str = "") -> None:
     axis.set_major_locator(_round_steps(max(2, int(room))))
     axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}\u00a0%")
     axis.grid(visible=True)
+    axes.tick_params(axis=which, pad=6 if which == "x" else 5)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     if label:
@@ -74,11 +75,11 @@ def axis_labels(axes: Axes, below: str, above: str) -> None:
     axes.annotate(above, (0, 1), (-40, 10), xycoords="axes fraction", textcoords="offset points", color=colour("muted"), size=10.5)
 
 
-def legend_above(axes: Axes) -> None:
-    """Put the legend in one row above the axes."""
+def legend_above(axes: Axes, height: float = 1.0) -> None:
+    """Put the legend in one row above the axes, ``height`` in heights of the axes."""
     axes.legend(
         loc="lower left",
-        bbox_to_anchor=(0, 1.0),
+        bbox_to_anchor=(0, height),
         ncols=3,
         frameon=False,
         borderaxespad=0.2,
