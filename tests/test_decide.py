@@ -39,6 +39,7 @@ def draw(n: int, *, seed: int = 0, share: float = 0.3, apart: float = 1.8) -> tu
         (["not defective", "defective"], [10, 20], (1, "name")),
         (["cat", "other"], [10, 5], (0, "name")),
         (["0", "1"], [10, 50], (1, "name")),
+        (["type 1", "type 2"], [10, 50], (0, "rare")),
         (["合格", "划痕"], [10, 50], (1, "name")),
         (["cats", "dogs"], [10, 50], (0, "rare")),
         (["cats", "dogs"], [50, 10], (1, "rare")),

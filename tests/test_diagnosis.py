@@ -90,15 +90,15 @@ def test_validation_above_training_is_no_error() -> None:
     """Dropout and augmentation make training harder than validation, so its level is at least that of validation."""
     diagnosis = found(curves(towards(0.5, 0.86, 15, speed=12), towards(0.6, 0.94, 15, speed=12)))
     assert diagnosis.kind == "good"
-    assert "val-above" in diagnosis.notes
+    assert "val_above" in diagnosis.notes
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_too_few_epochs_to_say(epochs: int) -> None:
     diagnosis = found(curves(towards(0.6, 0.95, epochs), towards(0.6, 0.8, epochs)))
-    assert diagnosis.kind == "too-few"
+    assert diagnosis.kind == "too_few"
     assert {trend.direction for trend in diagnosis.trends.values()} == {"unknown"}
-    assert tries(diagnosis)[0] == ("longer", True, "too-few")
+    assert tries(diagnosis)[0] == ("longer", True, "too_few")
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,18 @@ def positive_class(classes: Sequence[str], counts: Sequence[int]) -> tuple[int, 
         Its number, and why: ``name`` where one name alone stands for the ordinary case or for what is looked for, else ``rare``: the one
         with fewer images, the second of equals.
     """
-    words = [set(name.casefold().replace("_", " ").replace("-", " ").split()) for name in classes]
+    words = [_words(name) for name in classes]
     for listed, wanted in ((_SOUGHT, True), (_ORDINARY, False)):
         said = [bool(name & set(listed.split())) for name in words]
         if said[0] != said[1]:
             return said.index(wanted), "name"
     return int(counts[1] <= counts[0]), "rare"
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a name; a number says something only where it is the whole name, as in "0" and "1"."""
+    whole = name.casefold().strip()
+    return {whole} | {word for word in whole.replace("_", " ").replace("-", " ").split() if not word.isdigit()}
 
 
 def choose_thresholds(scores: Floats, positive: NDArray[np.bool_]) -> Floats:

@@ -17,7 +17,7 @@ import numpy as np
 from seefit.evaluation.intervals import Estimate, Floats, estimate
 
 Direction = Literal["rising", "still", "falling", "unknown"]
-Kind = Literal["diverging", "too-few", "unvalidated", "over", "under", "unfinished", "good"]
+Kind = Literal["diverging", "too_few", "unvalidated", "over", "under", "unfinished", "good"]
 Way = Literal["longer", "augmentation", "model", "rate"]
 
 LEARNT = 0.9  # training accuracy from which the training images count as learnt
@@ -67,14 +67,14 @@ class Diagnosis:
     """What was found, and the numbers that it rests on.
 
     Attributes:
-        kind: ``diverging``: the training loss rose; ``too-few`` epochs to say; ``unvalidated``: no validation part; ``over``: training
+        kind: ``diverging``: the training loss rose; ``too_few`` epochs to say; ``unvalidated``: no validation part; ``over``: training
             images are known far better than others; ``under``: training images are not learnt yet; ``unfinished``: validation still
             gets better; ``good``: none of these.
         train: Training accuracy, mean of the last three epochs; of a probe, of the fitted head.
         held_out: Accuracy on images that were not learnt from, likewise, with its 95 % interval.
         gap: The first less the second.
         trends: Of ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``.
-        notes: ``val-above``: validation is above training; ``spent``: the learning rate had run out; ``stopped``: training ended by
+        notes: ``val_above``: validation is above training; ``spent``: the learning rate had run out; ``stopped``: training ended by
             itself; ``surer``: validation loss rises while its accuracy does not fall.
         tries: What to try next, in order: longer, augmentation, another model.
         epochs: How many are enough for so many images.
@@ -166,7 +166,7 @@ def diagnose(curves: Curves, margin: float, *, images: int, batch: int, stopped:
     kind = _kind(curves, trends, float(np.fmax(level, held)), clear=level - held > margin)
     spent = bool(curves.rate[-1] < SPENT_RATE * curves.rate.max())
     notes = {
-        "val-above": held - level > margin / 2,
+        "val_above": held - level > margin / 2,
         "spent": spent,
         "stopped": stopped,
         "surer": trends["val_loss"].direction == "rising" and trends["val_accuracy"].direction != "falling",
@@ -198,8 +198,8 @@ def diagnose_probe(train: float, held_out: Estimate) -> Diagnosis:
     kind: Kind = "unvalidated" if gap is None else "under" if train < LEARNT else "over" if clear else "good"
     tries = (
         Try("longer", worth=False, why="fitted"),
-        Try("augmentation", worth=kind == "over", why="gap" if kind == "over" else "no-gap"),
-        Try("model", worth=kind == "under", why="level" if kind == "under" else "later" if kind == "over" else "no-need"),
+        Try("augmentation", worth=kind == "over", why="gap" if kind == "over" else "no_gap"),
+        Try("model", worth=kind == "under", why="level" if kind == "under" else "later" if kind == "over" else "no_need"),
     )
     return Diagnosis(kind, train, held_out, gap, {}, (), tries)
 
@@ -215,7 +215,7 @@ def _kind(curves: Curves, trends: dict[str, Trend], level: float, *, clear: bool
     if _diverges(curves.loss):
         return "diverging"
     if len(curves.loss) < FEWEST_EPOCHS:
-        return "too-few"
+        return "too_few"
     if clear and held_out == "falling":
         return "over"  # also below 90 %: what it still learns, it learns by heart
     if level < LEARNT:
@@ -239,16 +239,16 @@ def _tries(kind: Kind, trends: dict[str, Trend], *, stopped: bool, spent: bool) 
     if kind == "diverging":
         return (Try("rate", worth=True, why="diverging"),)
     longer = _longer(kind, trends, stopped=stopped, spent=spent)
-    why = {"over": "gap", "under": "harder", "good": "no-gap", "unvalidated": "unvalidated"}.get(kind, "later")
+    why = {"over": "gap", "under": "harder", "good": "no_gap", "unvalidated": "unvalidated"}.get(kind, "later")
     augmentation = Try("augmentation", worth=kind == "over", why=why)
     if kind == "under" and not longer.worth:
         return longer, augmentation, Try("model", worth=True, why="level")
-    return longer, augmentation, Try("model", worth=False, why="no-need" if kind == "good" else "later")
+    return longer, augmentation, Try("model", worth=False, why="no_need" if kind == "good" else "later")
 
 
 def _longer(kind: Kind, trends: dict[str, Trend], *, stopped: bool, spent: bool) -> Try:
-    if kind in {"too-few", "unvalidated"}:
-        return Try("longer", worth=kind == "too-few", why=kind)
+    if kind in {"too_few", "unvalidated"}:
+        return Try("longer", worth=kind == "too_few", why=kind)
     if kind == "unfinished":
         return Try("longer", worth=True, why="rising")
     if kind == "under" and not stopped:

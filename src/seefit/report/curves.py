@@ -44,10 +44,11 @@ def curves_section(record: Record, words: Words) -> Section | None:
     if not found or not (found["classes"] or found["mean"]):
         return None
     curves = [*([found["mean"]] if found["mean"] else []), *found["classes"]]
-    lead = [words("curves.lead"), words(f"curves.source.{found['source']}", images=f"{found['images']:,}")]
-    if found["why"]:
-        lead.insert(0, words(f"curves.why.{found['why']}", name=shown(curves[0]["class"], 40)))
-    if found["left_out"] and not found["why"]:
+    source, why = found["source"], found["why"]
+    lead = [words("curves.lead"), words(f"curves.source.{source}", images=f"{found['images']:,}")]
+    if why:
+        lead.insert(0, words(f"curves.why.{why}", name=shown(curves[0]["class"], 40)))
+    elif found["left_out"]:
         lead.append(words("curves.left_out", shown=len(found["classes"]), count=f"{found['left_out']:,}"))
     if not np.isfinite(_floats(curves[0]["roc"]["low"])).any():
         lead.append(words("curves.no_band"))
@@ -63,9 +64,8 @@ def _picture(record: Record, words: Words, found: dict[str, Any], curves: list[d
     says = _says(words, curves[0], kind)
     if len(panels) > 1 and found["classes"]:
         worst = found["classes"][0]
-        says += words("format.space") + words(
-            "curves.worst", name=shown(worst["class"], 40), area=words.value("auc", as_figure(worst["auc"]))
-        )
+        told = words("curves.worst", name=shown(worst["class"], 40), area=words.value("auc", as_figure(worst["auc"])))
+        says = words.sentences(says, told)
     alt = words(f"curves.{kind}_alt", count=len(panels), area=words.value("auc", area))
     return Picture(kind, svg(drawn, kind, alt), says, _table(words, curves, kind))
 

@@ -1,9 +1,8 @@
-"""Where to draw the line between two classes, by what mistakes cost; and whether acting on the model pays."""
+"""Where to draw the line between two classes, by what mistakes cost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from seefit.evaluation.decide import Blocks, Counts, Given, cheapest, costs_of, 
 from seefit.evaluation.intervals import Estimate
 from seefit.report.axes import WIDTH, Floats, axis_labels, legend_above, share_axis
 from seefit.report.page import Picture, Section, Table
-from seefit.report.record import Record, as_figure
+from seefit.report.record import Record
 from seefit.report.steps import command_path
 from seefit.report.words import Words
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 EQUAL = (1.0, 1.0)  # costs of a false alarm and of a miss where nobody gives any
 HALF = 0.5  # from which a class of two is the likelier one
-MOST_CLASSES = 30
 LISTED = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # thresholds of the folded table
 
 
@@ -130,40 +128,30 @@ def find_choice(record: Record) -> Choice | None:
 
 
 def decide_section(record: Record, words: Words) -> Section | None:
-    """The line between two classes, and the decision curve."""
-    found = record.insight("decide")
-    if not found:
-        return None
+    """The line between two classes, by what mistakes cost."""
     choice = find_choice(record)
-    benefit = _benefit_picture(words, found, choice)
     if choice is None:
-        tables = [(words("benefit.classes"), _gains(words, found["classes"]))]
-        return Section("decide", words("benefit.title"), [words("benefit.lead"), words("benefit.lead_mean")], [benefit], tables)
+        return None
     name = shown(choice.table["class"], 40)
     fp, fn = (f"{cost:g}" for cost in choice.costs)
+    basis = "same" if choice.flatters else choice.table["chosen_on"] or "none"
     lead = [
         words("decide.lead", name=name),
-        words(f"decide.chosen_on.{'same' if choice.flatters else choice.table['chosen_on'] or 'none'}"),
-        words("benefit.lead"),
+        words(f"decide.chosen_on.{basis}"),
         words("decide.costs", fp=fp, fn=fn, name=name),
     ]
     tables = [(words("decide.table"), _lines(words, choice))]
     folded = [(words("decide.others"), _others(words, choice))]
-    pictures = [_cost_picture(words, choice), benefit]
     command = f"seefit report {command_path(record)} --cost-fp 1 --cost-fn 5"
-    return Section("decide", words("decide.title"), lead, pictures, tables, folded, command=command)
+    return Section("decide", words("decide.title"), lead, [_picture(words, choice)], tables, folded, command=command)
 
 
-# ---- the line ---------------------------------------------------------------------------------------------------
-
-
-def _cost_picture(words: Words, choice: Choice) -> Picture:
+def _picture(words: Words, choice: Choice) -> Picture:
     thresholds, judged = choice.thresholds, choice.judged.counts()
     lines = {words(f"decide.source.{choice.source}"): 100 * costs_of(judged, *choice.costs)}
     if choice.held_out is not None and not choice.flatters:
-        lines[words("decide.source.chosen_on", part=words(f"decide.source.{choice.table['chosen_on']}"))] = 100 * costs_of(
-            choice.held_out, *choice.costs
-        )
+        source = choice.table["chosen_on"]
+        lines[words("decide.source.chosen_on", part=words(f"decide.source.{source}"))] = 100 * costs_of(choice.held_out, *choice.costs)
     drawn = draw_costs(thresholds, lines, choice.place, x_label=words("axis.line"), y_label=words("axis.cost"))
     places = [int(np.abs(thresholds - t).argmin()) for t in LISTED]
     rows = [[words.percent(thresholds[i]), *(f"{line[i]:.1f}" for line in lines.values())] for i in dict.fromkeys(places)]
@@ -175,9 +163,9 @@ def _says(words: Words, choice: Choice) -> str:
     values = {
         "name": shown(choice.table["class"], 40),
         "line": words.percent(choice.thresholds[choice.place]),
-        "cost": _cost(words, given.cost),
-        "usual": _cost(words, usual.cost),
-        "saved": _cost(words, given.saved),
+        "cost": cost_text(words, given.cost),
+        "usual": cost_text(words, usual.cost),
+        "saved": cost_text(words, given.saved),
     }
     if choice.held_out is None:
         return words("decide.says_none", **values)
@@ -185,7 +173,7 @@ def _says(words: Words, choice: Choice) -> str:
         return words("decide.says_usual", **values)
     said = words("decide.says", **values)
     saves = "yes" if given.saved.low is not None and given.saved.low > 0 else "unsure"
-    return said + words("format.space") + words(f"decide.saves_{saves}", **values)
+    return words.sentences(said, words(f"decide.saves_{saves}", **values))
 
 
 def _lines(words: Words, choice: Choice) -> Table:
@@ -201,7 +189,9 @@ def _lines(words: Words, choice: Choice) -> Table:
         if spot is not None:
             given = choice.given(spot)
             shares = [_percents(words, figure) for figure in (given.found, given.alarmed, given.right)]
-            rows.append([words(f"decide.line.{key}", name=name), words.percent(choice.thresholds[spot]), *shares, _cost(words, given.cost)])
+            rows.append(
+                [words(f"decide.line.{key}", name=name), words.percent(choice.thresholds[spot]), *shares, cost_text(words, given.cost)]
+            )
     header = [
         words("head.line"),
         words("head.from"),
@@ -236,7 +226,7 @@ def _percents(words: Words, figure: Estimate) -> str:
     return f"{words.percent(figure.value, 0)}{ends}"
 
 
-def _cost(words: Words, figure: Estimate) -> str:
+def cost_text(words: Words, figure: Estimate) -> str:
     """Write a mean cost per image as one per 100 images."""
     if figure.value is None:
         return "–"
@@ -272,85 +262,4 @@ def draw_costs(thresholds: Floats, lines: dict[str, Floats], marked: int, *, x_l
         axes.grid(axis="y")
         axis_labels(axes, x_label, y_label)
         legend_above(axes, 1.12)
-    return figure
-
-
-# ---- whether it pays --------------------------------------------------------------------------------------------
-
-
-def _benefit_picture(words: Words, found: dict[str, Any], choice: Choice | None) -> Picture:
-    curve = found["curve"]
-    thresholds = np.array(curve["thresholds"], np.float64)
-    model, low, high, everything = (100 * _floats(curve[name]) for name in ("model", "low", "high", "everything"))
-    marked = None if choice is None else choice.costs[0] / sum(choice.costs)
-    names = words("benefit.model"), words("benefit.all"), words("benefit.none")
-    drawn = draw_benefit(
-        thresholds, model, low, high, everything, marked=marked, names=names, x_label=words("axis.weight"), y_label=words("axis.benefit")
-    )
-    gain = as_figure(curve["gain"])
-    values = {"gain": _cost(words, Estimate(*curve["gain"].values())), "area": f"{100 * curve['area']:.1f}"}
-    certain = "yes" if gain is not None and gain.above(0) else "no" if gain is not None and gain.below(0) else "unsure"
-    says = words(f"benefit.says_{certain}", **values)
-    places = range(0, len(thresholds), 10)
-    rows = [[words.percent(thresholds[i], 0), *(_plain(line[i]) for line in (model, low, high, everything)), "0"] for i in places]
-    header = [words("axis.weight"), names[0], words("head.low"), words("head.high"), *names[1:]]
-    return Picture("benefit", svg(drawn, "benefit", words("benefit.alt", **values)), says, Table(header, rows))
-
-
-def _gains(words: Words, classes: Sequence[dict[str, Any]]) -> Table:
-    """Return what acting on the model gains for each class, the least first."""
-    ordered = sorted(classes, key=lambda entry: float(entry["gain"]["value"]))[:MOST_CLASSES]
-    rows = [[shown(entry["class"], 48), _cost(words, Estimate(*entry["gain"].values()))] for entry in ordered]
-    return Table([words("head.class"), words("head.gain")], rows)
-
-
-def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array([np.nan if value is None else value for value in values], np.float64)
-
-
-def _plain(value: float) -> str:
-    return f"{value:.1f}".replace("-", "−") if np.isfinite(value) else "–"
-
-
-def draw_benefit(
-    thresholds: Floats,
-    model: Floats,
-    low: Floats,
-    high: Floats,
-    everything: Floats,
-    *,
-    marked: float | None = None,
-    names: tuple[str, str, str] = ("the model", "all", "none"),
-    x_label: str = "",
-    y_label: str = "",
-) -> Figure:
-    """Draw a decision curve, 400 points wide.
-
-    Args:
-        thresholds: (T,) rising.
-        model: (T,) net benefit of acting on the model.
-        low: (T,) lower ends of its interval, NaN where there is none.
-        high: (T,) upper ends.
-        everything: (T,) of acting on all images.
-        marked: The threshold that the reader's costs stand for; None for none.
-        names: Of the three lines.
-        x_label: Words below the axis.
-        y_label: Words above it.
-    """
-    figure = blank(WIDTH, 288)
-    with style():
-        axes = place(figure, left=50, bottom=44, right=20, top=56)
-        if marked is not None and thresholds[0] <= marked <= thresholds[-1]:
-            axes.axvline(marked, color=colour("line"), linewidth=6)
-        axes.fill_between(thresholds, low, high, color=colour("accent"), alpha=0.2, linewidth=0)
-        axes.plot(thresholds, model, color=colour("accent"), linewidth=2, label=names[0])
-        axes.plot(thresholds, everything, "--", color=colour("bad"), linewidth=1.5, label=names[1])
-        axes.axhline(0, color=colour("muted"), linewidth=1.5, linestyle=":", label=names[2])
-        top = max(float(np.nanmax(np.concatenate([model, everything]))), 1e-9)
-        axes.set_ylim(-0.35 * top, 1.12 * top)
-        axes.set_xlim(thresholds[0], thresholds[-1])
-        share_axis(axes, "x", "")
-        axes.grid(axis="y")
-        axis_labels(axes, x_label, y_label)
-        legend_above(axes, 1.1)
     return figure

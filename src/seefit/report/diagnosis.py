@@ -59,7 +59,7 @@ def _epochs(record: Record, words: Words, member: int, network: dict[str, Any]) 
 def _network_says(record: Record, words: Words, member: int, network: dict[str, Any], columns: dict[str, Floats]) -> str:
     diagnosis = network["diagnosis"]
     kind, held_out = diagnosis["kind"], as_figure(diagnosis["held_out"])
-    key = f"diagnosis.{kind}_alone" if kind == "too-few" and held_out is None else f"diagnosis.{kind}"
+    key = f"diagnosis.{kind}_alone" if kind == "too_few" and held_out is None else f"diagnosis.{kind}"
     said = words(
         key,
         train=words.percent(diagnosis["train"] or 0.0, 0),
@@ -72,7 +72,7 @@ def _network_says(record: Record, words: Words, member: int, network: dict[str, 
     kept = words("diagnosis.kept" if network["kept"] == network["best"] else "diagnosis.kept_last", kept=network["kept"])
     notes = [words(f"diagnosis.note.{note}") for note in diagnosis["notes"] if note != "stopped"]
     several = [words("diagnosis.member", number=member + 1)] if "member" in (record.history[0] if record.history else {}) else []
-    return words("format.space").join([*several, said, kept, *notes])
+    return words.sentences(*several, said, kept, *notes)
 
 
 def _epochs_table(words: Words, columns: dict[str, Floats]) -> Table:
@@ -111,9 +111,9 @@ def _cell(words: Words, key: str, diagnosis: dict[str, Any]) -> str:
 
 def _probe_says(words: Words, probe: dict[str, Any]) -> str:
     diagnosis = probe["diagnosis"]
-    held_out = as_figure(diagnosis["held_out"])
+    kind, held_out = diagnosis["kind"], as_figure(diagnosis["held_out"])
     return words(
-        f"probe.{diagnosis['kind']}",
+        f"probe.{kind}",
         train=words.percent(diagnosis["train"], 0),
         held_out=words.value("accuracy", held_out),
         interval=words("format.interval_named", interval=words.interval("accuracy", held_out)),
@@ -136,7 +136,7 @@ def _path(record: Record, words: Words, probe: dict[str, Any] | None) -> Picture
     drawn = draw_training(strengths, panels, chosen, names=names, x_label=words("axis.strength"), logarithmic=True)
     values = {"chosen": f"{strengths[chosen]:.3g}", "loss": f"{losses[chosen]:.3f}"}
     says = words("path.says_edge" if chosen in {0, len(rows) - 1} else "path.says", **values)
-    said = words("format.space").join([_probe_says(words, probe), says]) if probe else says
+    said = words.sentences(_probe_says(words, probe), says) if probe else says
     header = [words(f"head.{key}") for key in ("strength", "loss", "train_loss", "held_out_balanced", "train_balanced")]
     cells = [
         [f"{strength:.3g}", _loss(loss), _loss(train_loss), _share(words, score), _share(words, train)]

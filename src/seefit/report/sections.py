@@ -8,6 +8,7 @@ import numpy as np
 
 from seefit.drawing import shown, svg
 from seefit.report.axes import Floats
+from seefit.report.benefit import benefit_section
 from seefit.report.confusion import confusion_section
 from seefit.report.curves import curves_section
 from seefit.report.decide import decide_section
@@ -146,6 +147,7 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "confusion": confusion_section,
     "mistakes": mistakes_section,
     "decide": decide_section,
+    "benefit": benefit_section,
     "reliability": reliability_section,
     "diagnosis": diagnosis_section,
     "balance": balance_section,
