@@ -102,7 +102,7 @@ def test_epochs_with_the_best_marked_and_told(tmp_path: Path) -> None:
     assert picture.says.startswith(
         "It learns by heart: 96\u00a0% of its own pictures are named right, but 79.9\u00a0% of the validation pictures"
     )
-    assert "Epoch 4, marked, was best in validation and was kept." in picture.says
+    assert "Epoch 4, marked, had the lowest validation loss and was kept." in picture.says
     assert picture.table is not None
     assert list(picture.table.rows[3]) == ["4", "77.9\u00a0%", "0.521", "80.0\u00a0%", "0.600"]
     (_, table), *_ = section.tables

@@ -190,7 +190,7 @@ def test_a_place_that_cannot_be_written_to_is_named(unjudged: Path, monkeypatch:
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(
-        ResourceError, match=r"Cannot write: .*balance\.svg\. Expected a place that can be written to, got Permission denied\."
+        ResourceError, match=r"Cannot write: .*strength\.svg\. Expected a place that can be written to, got Permission denied\."
     ):
         build_report(unjudged)
     assert list(unjudged.rglob("*.part")) == []

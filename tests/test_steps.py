@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from seefit.evaluation.diagnosis import Curves, diagnose, diagnose_probe
 from seefit.evaluation.intervals import Estimate
 from seefit.report.record import Record
-from seefit.report.steps import training_steps, trend_text, tries
+from seefit.report.steps import data_argument, found_sentence, training_problems, training_steps, trend_text, tries
 from seefit.report.words import Words
 
 EN = Words("en")
@@ -89,7 +89,37 @@ def test_a_probe_without_advice_and_a_run_without_a_diagnosis(tmp_path: Path) ->
     run = record(tmp_path, probe(0.8, 0.78))
     assert [step.command for step in training_steps(run, EN)] == [f"seefit train --config {tmp_path.name}/config.yaml --backbone NAME"]
     (tmp_path / "insights" / "diagnosis.json").unlink()
-    assert training_steps(run, EN) == tries(run, EN) == []
+    assert training_steps(run, EN) == []
+    assert tries(run, EN) == []
+
+
+def test_what_went_wrong_in_training_is_a_problem(tmp_path: Path) -> None:
+    good = record(tmp_path, network(np.linspace(0.7, 0.97, 12), np.tile([0.95, 0.96, 0.955], 4)))
+    assert training_problems(good, EN) == []
+    path = tmp_path / "insights" / "diagnosis.json"
+    path.write_text(json.dumps(network(np.linspace(0.5, 0.8, 12), np.linspace(0.5, 0.78, 12))))
+    (problem,) = training_problems(good, EN)
+    assert (problem.grade, problem.title) == ("note", "It has not learnt enough")
+    assert problem.text.startswith("It has not learnt enough yet: 77\u00a0% of its own pictures")
+    path.write_text(json.dumps(network(np.concatenate([np.linspace(0.5, 0.9, 6), np.full(6, 0.1)]), np.full(12, 0.5))))
+    run = replace(good, history=[{"loss": f"{loss}"} for loss in (0.8, 0.4, 1.2)])
+    (problem,) = training_problems(run, EN)
+    assert (problem.grade, problem.text) == ("serious", "Training went wrong: the loss had come down to 0.40 and ended at 1.20.")
+
+
+def test_what_was_found_is_told_without_validation_too() -> None:
+    few = network(np.array([0.5, 0.6]), np.full(2, np.nan))["networks"][0]["diagnosis"]
+    assert (
+        found_sentence(EN, few, [0.8, 0.7])
+        == "So few epochs (2) do not tell where it is going: 55\u00a0% of its own pictures are named right."
+    )
+
+
+def test_a_private_folder_is_named_by_the_run(tmp_path: Path) -> None:
+    run = record(tmp_path, probe(0.98, 0.9))
+    assert data_argument(run) == "'my pets'"
+    assert data_argument(replace(run, config={"data": "/somewhere/pets"})) == f"--config {tmp_path.name}/config.yaml"
+    assert data_argument(replace(run, config={})) == "DATA"
 
 
 def test_trends_are_written_with_their_sign_or_as_unknown() -> None:

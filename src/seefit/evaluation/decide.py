@@ -123,16 +123,10 @@ def cheapest(thresholds: Floats, counts: Counts, cost_fp: float, cost_fn: float)
     """
     costs = costs_of(counts, cost_fp, cost_fn)
     best = int(costs.argmin())
-    error = _paired_error(counts.tp - counts.tp[best], counts.fp - counts.fp[best], counts, cost_fp, cost_fn)
-    near = np.flatnonzero(costs - costs[best] <= error)
+    between = (cost_fn, counts.tp - counts.tp[best]), (cost_fp, counts.fp - counts.fp[best])  # the images that two thresholds differ in
+    variance = sum(_spread(cost, np.abs(cases), counts.positives + counts.negatives) for cost, cases in between)
+    near = np.flatnonzero(costs - costs[best] <= np.sqrt(variance))
     return int(near[np.abs(thresholds[near] - cost_fp / (cost_fp + cost_fn)).argmin()])
-
-
-def _paired_error(found: Ints, alarmed: Ints, counts: Counts, cost_fp: float, cost_fn: float) -> Floats:
-    """Return the standard error of a difference in mean cost between two thresholds, from the images that lie between them."""
-    images = counts.positives + counts.negatives
-    mean = (cost_fp * alarmed - cost_fn * found) / images
-    return np.asarray(np.sqrt(np.maximum((cost_fp**2 * np.abs(alarmed) + cost_fn**2 * np.abs(found)) / images - mean**2, 0) / images))
 
 
 def finds_enough(counts: Counts) -> int | None:
@@ -264,12 +258,12 @@ def give(blocks: Blocks, place: int, against: int, cost_fp: float, cost_fn: floa
     )
 
 
-def _spread(cost: float, cases: float, images: float) -> float:
+def _spread(cost: float, cases: ArrayLike, images: float) -> Floats:
     """Return the variance that mistakes of one kind give to the mean cost, as if one more had been seen; a bound, for rare ones close."""
-    return cost**2 * (cases + 1) / (images + 2) ** 2
+    return np.asarray(cost**2 * (np.asarray(cases) + 1) / (images + 2) ** 2, np.float64)
 
 
-def _around(value: float, variance: float) -> tuple[float, float]:
+def _around(value: float, variance: Floats) -> tuple[float, float]:
     half = 1.96 * float(np.sqrt(variance))
     return value - half, value + half
 

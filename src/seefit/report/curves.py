@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GRID = np.linspace(0, 1, 101)  # as in `seefit.evaluation.curves`
 SPOKEN = {"roc": 10, "precision": 80}  # places of the grid that the sentences speak of: 10 % false alarms, 80 % found
 LISTED = (0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)  # places of the grid that the table lists
-PANEL = 196.0  # points of a row of small panels
+PANEL = 174.0  # points of a row of small panels
 LONGEST_TITLE = 20
 
 
@@ -62,7 +62,7 @@ def _picture(record: Record, words: Words, found: dict[str, Any], curves: list[d
     drawn = draw_curve(panels[0], **labels) if len(panels) == 1 else draw_curves(panels, **labels)
     area = as_figure(curves[0]["auc" if kind == "roc" else "average_precision"])
     says = _says(words, curves[0], kind)
-    if len(panels) > 1 and found["classes"]:
+    if kind == "roc" and len(panels) > 1 and found["classes"]:
         worst = found["classes"][0]
         told = words("curves.worst", name=shown(worst["class"], 40), area=words.value("auc", as_figure(worst["auc"])))
         says = words.sentences(says, told)
@@ -161,27 +161,26 @@ def draw_curves(panels: Sequence[CurvePanel], *, x_label: str = "", y_label: str
         guess_label: Said once, in the first panel.
     """
     rows = math.ceil(len(panels) / 2)
-    height = PANEL * rows + 66
+    height = PANEL * rows + 84
     figure = blank(WIDTH, height)
     with style():
         for i, panel in enumerate(panels):
-            left, top = 44 + (i % 2) * 186.0, 62 + (i // 2) * PANEL
-            axes = place(figure, left=left, bottom=height - top - 136, right=WIDTH - left - 158, top=top)
+            left, top = 44 + (i % 2) * 182.0, 62 + (i // 2) * PANEL
+            axes = place(figure, left=left, bottom=height - top - 132, right=WIDTH - left - 150, top=top)
             _draw(axes, panel)
-            for which in ("x", "y"):
-                share_axis(axes, which)
-                (axes.xaxis if which == "x" else axes.yaxis).set_ticks([0, 0.5, 1])
-            if i % 2:
-                axes.set_yticklabels([])
+            share_axis(axes, "x")
+            share_axis(axes, "y")
+            axes.set_xticks([0, 0.5, 1], labels=["0", "50\u00a0%", "100\u00a0%"] if i + 2 >= len(panels) else [])
+            axes.set_yticks([0, 0.5, 1], labels=[] if i % 2 else ["0", "50\u00a0%", "100\u00a0%"])
+            axes.annotate(panel.title, (0, 1), (0, 21), xycoords="axes fraction", textcoords="offset points", size=12, color=colour("ink"))
             axes.annotate(
-                panel.title, (0, 1), (0, 21), xycoords="axes fraction", textcoords="offset points", size=11.5, color=colour("ink")
+                panel.note, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", size=10.5, color=colour("muted")
             )
-            axes.annotate(panel.note, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", size=9.5, color=colour("muted"))
             if i == 0:
                 spot = 0.55, float(np.interp(0.55, GRID, panel.guess))
                 axes.annotate(guess_label, spot, (3, -4), textcoords="offset points", color=colour("bad"), size=9.5, va="top")
         figure.text(8 / WIDTH, 1 - 16 / height, f"↑ {y_label}", color=colour("muted"), size=10.5, va="center")
-        figure.text(1 - 12 / WIDTH, 12 / height, f"{x_label} →", color=colour("muted"), size=10.5, ha="right", va="center")
+        figure.text(1 - 20 / WIDTH, 12 / height, f"{x_label} →", color=colour("muted"), size=10.5, ha="right", va="center")
     return figure
 
 

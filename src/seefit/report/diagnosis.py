@@ -11,7 +11,7 @@ from seefit.report.axes import Floats
 from seefit.report.figures import draw_intervals
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, as_figure
-from seefit.report.steps import trend_text, tries
+from seefit.report.steps import found_sentence, number, trend_text, tries
 from seefit.report.training_figures import Panel, draw_training
 from seefit.report.words import Words
 
@@ -57,20 +57,11 @@ def _epochs(record: Record, words: Words, member: int, network: dict[str, Any]) 
 
 
 def _network_says(record: Record, words: Words, member: int, network: dict[str, Any], columns: dict[str, Floats]) -> str:
-    diagnosis = network["diagnosis"]
-    kind, held_out = diagnosis["kind"], as_figure(diagnosis["held_out"])
-    key = f"diagnosis.{kind}_alone" if kind == "too_few" and held_out is None else f"diagnosis.{kind}"
-    said = words(
-        key,
-        train=words.percent(diagnosis["train"] or 0.0, 0),
-        held_out=words.value("accuracy", held_out),
-        epochs=len(columns["loss"]),
-        trend=trend_text(diagnosis["trends"]["val_accuracy"], words),
-        lowest=f"{np.nanmin(columns['loss']):.2f}",
-        loss=f"{columns['loss'][-1]:.2f}",
-    )
-    kept = words("diagnosis.kept" if network["kept"] == network["best"] else "diagnosis.kept_last", kept=network["kept"])
-    notes = [words(f"diagnosis.note.{note}") for note in diagnosis["notes"] if note != "stopped"]
+    said = found_sentence(words, network["diagnosis"], columns["loss"].tolist())
+    monitor = record.config.get("monitor", "loss")
+    best = network["kept"] == network["best"]
+    kept = words(f"diagnosis.kept_{monitor}" if best else "diagnosis.kept_last", kept=network["kept"])
+    notes = [words(f"diagnosis.note.{note}") for note in network["diagnosis"]["notes"] if note != "stopped"]
     several = [words("diagnosis.member", number=member + 1)] if "member" in (record.history[0] if record.history else {}) else []
     return words.sentences(*several, said, kept, *notes)
 
@@ -122,10 +113,10 @@ def _probe_says(words: Words, probe: dict[str, Any]) -> str:
 
 def _path(record: Record, words: Words, probe: dict[str, Any] | None) -> Picture | None:
     """The path of strengths that a probe tried, when the run kept one."""
-    rows = [row for row in record.history if _number(row.get("strength")) > 0 and np.isfinite(_number(row.get("fold_nll")))]
+    rows = [row for row in record.history if number(row.get("strength")) > 0 and np.isfinite(number(row.get("fold_nll")))]
     if len(rows) < 2:
         return None
-    rows.sort(key=lambda row: _number(row["strength"]))
+    rows.sort(key=lambda row: number(row["strength"]))
     strengths, losses, train_losses = (_column(rows, name) for name in ("strength", "fold_nll", "train_nll"))
     scores, train_scores = (_column(rows, name) for name in ("fold_balanced_accuracy", "train_balanced_accuracy"))
     panels = [Panel(words("axis.loss"), train_losses, losses)]
@@ -161,14 +152,7 @@ def _folds(words: Words, probe: dict[str, Any] | None) -> Picture | None:
 
 
 def _column(rows: list[dict[str, str]], name: str) -> Floats:
-    return np.array([_number(row.get(name)) for row in rows])
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return float("nan")
+    return np.array([number(row.get(name)) for row in rows])
 
 
 def _share(words: Words, value: float) -> str:

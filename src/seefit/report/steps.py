@@ -10,12 +10,13 @@ from typing import Any
 from seefit.drawing import shown
 from seefit.evaluation.advice import ALIKE, LARGE, is_done
 from seefit.evaluation.diagnosis import FEWEST_EPOCHS
-from seefit.report.page import Step
-from seefit.report.record import Record
+from seefit.report.page import Problem, Step
+from seefit.report.record import Record, as_figure
 from seefit.report.words import Words
 
 TRAINS_MORE = {"top": "--preset balanced", "everything": "--preset balanced --freeze none"}  # options of what is advised
 LONGER = 1.5  # times as many epochs, at least
+GRADES = {"diverging": "serious", "over": "note", "under": "note"}  # of what a diagnosis may find
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,51 @@ def command_path(record: Record) -> str:
     return shlex.quote(shown(str(record.run if not record.run.is_absolute() else record.run.name)))
 
 
+def data_argument(record: Record) -> str:
+    """Return what `seefit train` takes to train on the same data again: its name, or the run's settings where that is a private folder."""
+    if record.data.startswith("…"):
+        return f"--config {command_path(record)}/config.yaml"
+    return shlex.quote(shown(record.data or "DATA"))
+
+
+def found_sentence(words: Words, diagnosis: dict[str, Any], losses: list[float]) -> str:
+    """Write what a diagnosis found in a network's epochs.
+
+    Args:
+        words: The language.
+        diagnosis: As `seefit.evaluation.diagnosis.Diagnosis.to_json` has it.
+        losses: Training loss of each epoch.
+    """
+    kind, held_out = diagnosis["kind"], as_figure(diagnosis["held_out"])
+    return words(
+        f"diagnosis.{kind}_alone" if kind == "too_few" and held_out is None else f"diagnosis.{kind}",
+        train=words.percent(diagnosis["train"] or 0.0, 0),
+        held_out=words.value("accuracy", held_out),
+        epochs=len(losses),
+        trend=trend_text(diagnosis["trends"]["val_accuracy"], words),
+        lowest=f"{min((loss for loss in losses if math.isfinite(loss)), default=math.nan):.2f}",
+        loss=f"{losses[-1]:.2f}",
+    )
+
+
+def training_problems(record: Record, words: Words) -> list[Problem]:
+    """Return what went wrong in training: of the first network that something went wrong with."""
+    for member, network in enumerate((record.insight("diagnosis") or {}).get("networks") or []):
+        kind = network["diagnosis"]["kind"]
+        if kind in GRADES:
+            losses = [number(row.get("loss")) for row in record.history if int(row.get("member") or 0) == member]
+            return [Problem(GRADES[kind], words(f"problem.{kind}"), found_sentence(words, network["diagnosis"], losses))]
+    return []
+
+
+def number(text: str | None) -> float:
+    """Read a cell of history.csv; NaN where it holds no number."""
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
 def trend_text(trend: dict[str, Any], words: Words, *, loss: bool = False) -> str:
     """Write the slope of a curve with its interval; a dash where it is unknown."""
     if trend["slope"] is None:
@@ -112,4 +158,4 @@ def _command(record: Record, way: str, enough: int | None, *, probe: bool) -> st
 
 def _advised_command(record: Record, advice: dict[str, Any]) -> str:
     options = TRAINS_MORE.get(advice["strategy"])
-    return f"seefit train {shlex.quote(shown(record.data or 'DATA'))} {options}" if options else ""
+    return f"seefit train {data_argument(record)} {options}" if options else ""

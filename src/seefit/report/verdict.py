@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 
 from seefit.drawing import shown
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
-from seefit.report.steps import command_path, training_steps
+from seefit.report.steps import command_path, data_argument, training_problems, training_steps
 from seefit.report.words import Words
 
 WIDE_INTERVAL = 0.05  # half-width of the headline's interval from which a larger test part is worth it
@@ -17,7 +16,7 @@ FEWEST_JUDGED = 5  # judged images of a class below which its recall says too li
 FEW_IMAGES = 20  # training images of a class from which we call it small
 UNEVEN = 10.0  # largest over smallest class
 BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
-MOST_PROBLEMS = 6
+MOST_PROBLEMS = 8
 NOTHING = Figure(0.0)
 
 
@@ -79,6 +78,7 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
         *([Problem("serious", words("problem.leak"), " ".join(map(shown, leaks(record))))] if leaks(record) else []),
         *_against_baseline(record, words),
         *_headline_part(record, words),
+        *training_problems(record, words),
         *_weak(record, words),
         *_small_part(record, words),
         *_uneven(record, words),
@@ -92,10 +92,14 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
 
 def find_steps(record: Record, words: Words) -> list[Step]:
     """Return what to do next, in order, each with its command where there is one."""
-    data = shlex.quote(shown(record.data or "DATA"))
+    data = data_argument(record)
     return [
         *([Step(words("step.leak"), f"seefit train {data} --group-by COLUMN")] if leaks(record) else []),
-        *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) in {"mixed", "not"} else []),
+        *(
+            [Step(words("step.labels"), f"seefit check {'DATA' if data.startswith('--') else data}")]
+            if grade_of(record) in {"mixed", "not"}
+            else []
+        ),
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
         *_more_images(record, words),
