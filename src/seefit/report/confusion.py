@@ -32,21 +32,38 @@ def confusion_section(record: Record, words: Words) -> Section | None:
     labels, predicted = (np.array([position[getattr(row, side)] for row in record.predictions]) for side in ("label", "predicted"))
     pairs, images = confused_pairs(labels, predicted), np.bincount(labels, minlength=len(classes))
     tables = [(words("confusion.pairs"), _pairs_table(words, classes, pairs, images))] if pairs and len(classes) > 2 else []
-    many = len(classes) > LARGEST_MATRIX
-    drawn = most_mistaken(labels, predicted, len(classes), WORST_CLASSES) if many else list(range(len(classes)))
-    lead = [words("confusion.lead")]
-    if many:
-        lead.append(words("confusion.lead_many", count=f"{len(classes):,}", shown=len(drawn)))
-    if not drawn:
+    drawn, counts = readable_part(labels, predicted, len(classes))
+    if not pairs and len(drawn) < len(classes):
         return Section("confusion", words("confusion.title"), [words("confusion.says_none", right=f"{len(labels):,}")])
-    counts = _within(labels, predicted, drawn)
+    lead = [words("confusion.lead")]
+    if len(drawn) < len(classes):
+        lead.append(words("confusion.lead_many", count=f"{len(classes):,}", shown=len(drawn)))
     if len(drawn) > FEW_CLASSES:
-        order = cluster_order(counts)
-        drawn, counts = [drawn[i] for i in order], counts[np.ix_(order, order)]
         lead.append(words("confusion.order"))
     says = _says(words, classes, pairs, int((labels == predicted).sum()), len(labels))
     picture = _picture(words, [classes[i] for i in drawn], counts, images[drawn], says)
     return Section("confusion", words("confusion.title"), lead, [picture], tables)
+
+
+def readable_part(labels: Counts, predicted: Counts, classes: int) -> tuple[list[int], Counts]:
+    """Return the classes whose matrix is drawn, and that matrix.
+
+    Args:
+        labels: (N,) actual classes.
+        predicted: (N,) classes named.
+        classes: How many there are.
+
+    Returns:
+        All classes up to 40, else the 30 with the most mistakes (the first 30 without any); beyond ten
+        in an order that puts those that are mixed up side by side.
+    """
+    worst = most_mistaken(labels, predicted, classes, WORST_CLASSES) or list(range(WORST_CLASSES))
+    drawn = worst if classes > LARGEST_MATRIX else list(range(classes))
+    counts = _within(labels, predicted, drawn)
+    if len(drawn) <= FEW_CLASSES:
+        return drawn, counts
+    order = cluster_order(counts)
+    return [drawn[i] for i in order], counts[np.ix_(order, order)]
 
 
 def _within(labels: Counts, predicted: Counts, drawn: list[int]) -> Counts:
