@@ -27,6 +27,12 @@ def write_rows(path: Path, header: list[str], rows: Sequence[Sequence[object]]) 
         writer.writerows(rows)
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as handle:
+        return list(csv.DictReader(handle))
+
+
 def made_scores(n: int, accuracy: float, balanced: float, baseline: float, half: float) -> dict[str, Any]:
     """Return the metrics of one part."""
     return {
@@ -71,8 +77,10 @@ def make_run(
     write_rows(
         run / "skipped.csv", ["path", "reason", "bytes"], [["x/half.png", "truncated PNG", 812], ["x/page.jpg", "HTML, not an image", 90]]
     )
-    path_rows = [[10.0**k, 0.36 + 0.05 * (k + 1) ** 2 / 4, 0.86 - 0.02 * (k + 1) ** 2 / 4] for k in range(-4, 3)]
-    write_rows(run / "history.csv", ["strength", "fold_nll", "fold_balanced_accuracy"], path_rows)
+    path_rows = [
+        [10.0**k, 0.36 + 0.05 * (k + 1) ** 2 / 4, 0.86 - 0.02 * (k + 1) ** 2 / 4, 0.3 + 0.03 * k, 0.9 - 0.02 * k] for k in range(-4, 3)
+    ]
+    write_rows(run / "history.csv", ["strength", "fold_nll", "fold_balanced_accuracy", "train_nll", "train_balanced_accuracy"], path_rows)
     _write_settings(run, root, classes)
     metrics = _metrics(rows, predicted, classes, half)
     if changes.get("headline") == "val":

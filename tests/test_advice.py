@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from seefit.evaluation.advice import ALIKE, LARGE, STRATEGIES, Advice, advise, is_done
-from seefit.report.verdict import advice_sentence
+from seefit.report.steps import advice_sentence
 from seefit.report.words import Words
 
 

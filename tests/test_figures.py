@@ -13,10 +13,8 @@ from seefit.drawing import svg
 from seefit.report.figures import (
     draw_balance,
     draw_balance_ranks,
-    draw_confusion,
     draw_intervals,
     draw_reliability,
-    draw_strength_path,
 )
 
 
@@ -75,32 +73,6 @@ def test_balance_of_many_classes_is_a_short_drawing() -> None:
     assert line[0] == counts.max()
     assert line[-1] == counts.min()
     assert len(svg(figure, "ranks")) < 60_000
-
-
-def test_confusion_writes_every_count_and_shades_by_row() -> None:
-    counts = np.array([[8, 2], [0, 100]])
-    figure = draw_confusion(counts, ["a", "b"])
-    assert {"8", "2", "100", "80\u00a0%", "20\u00a0%"} <= set(texts(figure))
-    assert "0" not in texts(figure)
-    cells: Any = figure.axes[0].collections[0]
-    shades = cells.get_facecolor()[:, 3]
-    assert shades[0] == pytest.approx(0.08 + 0.47 * 0.8)
-    assert shades[2] == pytest.approx(0.55)
-
-
-def test_confusion_of_thirty_long_names_fits() -> None:
-    names = [f"a rather long name of class {i}" for i in range(30)]
-    figure = draw_confusion(np.ones((30, 30), np.int64), names)
-    assert width(figure) < 1000
-    assert all(len(text) <= 27 for text in texts(figure) if text.startswith("a rather"))
-
-
-@pytest.mark.parametrize("scores", [None, np.array([0.8, 0.9, 0.85])])
-def test_strength_path_marks_the_chosen_one(scores: np.ndarray | None) -> None:
-    figure = draw_strength_path(np.array([0.1, 1.0, 10.0]), np.array([0.5, 0.3, 0.4]), scores, 1)
-    assert len(figure.axes) == (1 if scores is None else 2)
-    marked = figure.axes[0].lines[2]
-    assert points(marked) == ([1.0], [0.3])
 
 
 def test_reliability_draws_the_bins_and_their_sizes() -> None:

@@ -66,6 +66,15 @@ def test_the_path_goes_from_strong_to_weak_and_stops_when_the_loss_rises() -> No
     assert all(point.nll_se > 0 and 0 <= point.balanced_accuracy <= 1 for point in path)
 
 
+def test_a_weaker_penalty_learns_its_own_rows_better_and_the_path_says_how_well() -> None:
+    features, labels = make_classes([40, 40], 30, 0.2)
+    path = fit_head(features, one_hot(labels)).path
+    losses = [point.train_nll for point in path]
+    assert losses == sorted(losses, reverse=True)
+    assert all(point.train_nll < point.nll for point in path)
+    assert path[-1].train_balanced_accuracy > path[-1].balanced_accuracy
+
+
 # ---- out-of-fold scores ---------------------------------------------------------------------------------------
 
 
@@ -76,6 +85,7 @@ def test_out_of_fold_scores_come_from_a_head_that_did_not_see_the_row() -> None:
     head = fit_head(features, one_hot(labels))
     assert accuracy(head, features, labels) > 0.95
     assert head.fold_rows.tolist() == list(range(200))
+    assert np.bincount(head.fold_numbers).tolist() == [40] * 5
     assert 0.3 < (head.fold_logits.argmax(1) == labels).mean() < 0.7
 
 

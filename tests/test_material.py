@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Train, read_csv
 from seefit import pipeline
+from seefit.evaluation.evaluate import read_probabilities
 from seefit.insights.material import Material
 
 
@@ -56,8 +57,6 @@ def test_nothing_judged_gives_nothing(seen: Any) -> None:
 
 
 def test_many_classes_are_read_from_the_full_table(tmp_path: Path) -> None:
-    from seefit.insights.material import _probabilities
-
     expected = np.full((2, 101), 1 / 101, np.float32)
     np.savez_compressed(tmp_path / "predictions.npz", probabilities=expected, classes=np.array([str(i) for i in range(101)]))
-    assert np.allclose(_probabilities(tmp_path, [], ()), expected)
+    assert np.allclose(read_probabilities(tmp_path, [], ()), expected)

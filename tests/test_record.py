@@ -9,7 +9,7 @@ import pytest
 
 from made_run import make_run, write_rows
 from seefit.errors import RunError
-from seefit.report.record import Figure, Prediction, as_figure, confusions, public_name, read_run, read_split
+from seefit.report.record import Figure, Prediction, as_figure, public_name, read_run, read_split
 
 RUN_HINT = "Finish the run with `seefit resume RUN`, or name another run (`seefit runs` lists them)."
 
@@ -111,11 +111,6 @@ def test_an_unknown_interval_lies_neither_above_nor_below() -> None:
 
 def test_only_wanted_rows_of_the_split_are_kept(run: Path) -> None:
     assert list(read_split(run, {"cat/3.png", "nothing"})) == ["cat/3.png"]
-
-
-def test_confusions_count_only_mistakes() -> None:
-    rows = [Prediction("x", a, b, 0.9, 0.1, True) for a, b in [("cat", "dog"), ("cat", "dog"), ("cat", "cat"), ("dog", "cat")]]
-    assert confusions(rows) == {("cat", "dog"): 2, ("dog", "cat"): 1}
 
 
 def test_baseline_class_is_the_commonest_of_the_training_part(run: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from made_insights import add_insights
 from made_run import make_run
 from seefit.errors import ResourceError, RunError, UsageError
 from seefit.report.report import build_report
@@ -149,6 +150,20 @@ def test_ten_thousand_classes_stay_under_five_megabytes(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in (run / "figures").iterdir()) < 1_000_000
 
 
+@pytest.mark.parametrize("classes", [2, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_ten_thousand_images_with_all_insights_stay_under_five_megabytes(tmp_path: Path, classes: int) -> None:
+    root = tmp_path / "data"
+    shown = min(classes, 120)
+    photos = {f"class {i}": [root / f"{i}" / f"{j}.png" for j in range(10_000 // shown)] for i in range(shown)}
+    if classes == 2:
+        run = add_insights(make_run(tmp_path / "run", photos, root=root), list(photos))
+    else:
+        names = [f"class {i}" for i in range(classes)]
+        run = add_insights(_many_classes(tmp_path / "run", photos | {name: [root / "x.png"] for name in names[shown:]}, root), names)
+    assert all(path.stat().st_size < 1_000_000 for path in (run / "insights").iterdir())
+    assert build_report(run).stat().st_size < 5_000_000
+
+
 def _many_classes(run: Path, photos: dict[str, list[Path]], root: Path) -> Path:
     """Predictions over 10,000 classes need no 10,000 x 10,000 probabilities: make 120 and widen."""
     names = list(photos)
@@ -190,7 +205,7 @@ def test_a_place_that_cannot_be_written_to_is_named(unjudged: Path, monkeypatch:
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(
-        ResourceError, match=r"Cannot write: .*balance\.svg\. Expected a place that can be written to, got Permission denied\."
+        ResourceError, match=r"Cannot write: .*strength\.svg\. Expected a place that can be written to, got Permission denied\."
     ):
         build_report(unjudged)
     assert list(unjudged.rglob("*.part")) == []

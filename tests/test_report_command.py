@@ -27,8 +27,23 @@ def test_the_page_is_built_again(run: Path, trained: Path) -> None:
 
 def test_the_language_can_be_chosen(run: Path) -> None:
     answer = seefit("report", run, "--lang", "zh", "--json")
-    assert (answer.code, answer.json) == (0, {"report": str(run / "report.html")})
+    assert (answer.code, answer.json["report"]) == (0, str(run / "report.html"))
     assert '<html lang="zh' in (run / "report.html").read_text()
+
+
+def test_costs_move_the_line_and_json_says_where_it_is(run: Path) -> None:
+    equal, dear = (seefit("report", run, *costs, "--json").json["line"] for costs in ([], ["--cost-fn", "9"]))
+    assert (equal["class"], equal["chosen_on"], equal["cost_fp"], equal["cost_fn"]) == ("defective", "val", 1, 1)
+    assert 0.4 < equal["from"] < 0.6
+    assert dear["cost_fn"] == 9
+    assert dear["from"] < equal["from"]
+    assert "a missed “defective” costs 9" in (run / "report.html").read_text()
+
+
+def test_costs_that_make_no_sense_are_exit_2_and_leave_the_page_alone(run: Path) -> None:
+    error = seefit("report", run, "--cost-fp", "-1", "--json").error()
+    assert error["message"] == "Bad cost: --cost-fp. Expected a finite number above 0, got -1."
+    assert not (run / "report.html").exists()
 
 
 def test_an_unknown_language_is_exit_2(run: Path) -> None:

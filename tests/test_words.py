@@ -57,6 +57,10 @@ def test_numbers_are_written_in_the_manner_of_the_language() -> None:
     assert Words("en").interval_short(Figure(0.9)) == "–"
 
 
+def test_sentences_stand_one_after_another_as_the_language_has_it() -> None:
+    assert (Words("en").sentences("A.", "B."), Words("zh").sentences("甲。", "乙。")) == ("A. B.", "甲。乙。")
+
+
 def test_leads_are_written_with_their_sign() -> None:
     words = Words("en")
     assert [words.signed(share) for share in (0.134, -0.0025, 0.00001, 0.0, -0.2)] == ["+13", "−0.2", "+0.1", "0", "−20"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "ImageClassifier", "__version__", "load"]
+__all__ = ["Dataset", "Evaluation", "ImageClassifier", "__version__", "load"]
 
 if TYPE_CHECKING:
     from seefit.bundle.bundle import load
     from seefit.data.dataset import Dataset
     from seefit.estimator import ImageClassifier
+    from seefit.report.evaluation import Evaluation
 
 
 def __getattr__(name: str) -> Any:
@@ -23,6 +24,10 @@ def __getattr__(name: str) -> Any:
         from seefit.data.dataset import Dataset
 
         return Dataset
+    if name == "Evaluation":
+        from seefit.report.evaluation import Evaluation
+
+        return Evaluation
     if name == "load":
         from seefit.bundle.bundle import load
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from seefit.arguments import check_classes, known_labels, labelled, read_paths, refuse_arguments, unusable
 from seefit.bundle.bundle import Bundle, copy_bundle, load, save_bundle
 from seefit.bundling import bundle_parts
 from seefit.console import Console
-from seefit.data.dataset import Dataset, Sample, colliding_classes, natural_order
+from seefit.data.dataset import Dataset, Sample, natural_order
 from seefit.data.findings import find
-from seefit.data.image import MAX_PIXELS, Undecodable, Unreadable
+from seefit.data.image import MAX_PIXELS
 from seefit.data.scan import scan
 from seefit.data.split import make_split
 from seefit.environment import own_folder
-from seefit.errors import DataError, SeefitError, UsageError, raise_all
+from seefit.errors import UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
 from seefit.fitting import Part, begin, check_model, open_extractor
@@ -43,6 +44,8 @@ from seefit.training.features import reference_recipe
 
 if TYPE_CHECKING:
     import torch
+
+    from seefit.report.evaluation import Evaluation
 
 PATHS = "image paths"  # what the settings name as data when the images come one by one
 BLOCK = 4096  # images whose features are in memory at a time when predicting
@@ -137,9 +140,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: Images or labels that cannot be used; every unreadable image is named.
         """
         if y is None:
-            _refuse({"sample_weight": sample_weight, "groups": groups}, "paths and labels", "the name of a data set")
+            refuse_arguments({"sample_weight": sample_weight, "groups": groups}, "paths and labels", "the name of a data set")
             return self._fit_data(X, out, data)
-        _refuse({"out": out, **data}, "the name of a data set", "paths and labels")
+        refuse_arguments({"out": out, **data}, "the name of a data set", "paths and labels")
         return self._fit_images(X, y, sample_weight, groups)
 
     def predict(self, X: Paths) -> NDArray[Any]:
@@ -168,6 +171,36 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return (N, D) the features that the head sees, by the reference; raises as `predict`."""
         check_is_fitted(self)
         return np.concatenate([np.empty((0, self._model.weight.shape[1]), np.float32), *self._features(X)])
+
+    def evaluate(
+        self, X: Paths | None = None, y: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None, groups: Any = None
+    ) -> Evaluation:
+        """Judge the classifier on labelled images; without any, show how ``fit(DATA)`` judged it.
+
+        Args:
+            X: N image paths that it has not learnt from.
+            y: (N,) labels, all of them classes that it knows.
+            sample_weight: (N,) how much each image counts in weighted accuracy.
+            groups: (N,) images of one group are not independent: intervals are made of whole groups.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            UsageError: Images without labels; no images, and it was not fitted on a data set.
+            DataError: Images or labels that cannot be used.
+        """
+        from seefit.report.evaluation import Evaluation
+
+        check_is_fitted(self)
+        if X is None and y is None and getattr(self, "run_", None) is not None:
+            return Evaluation.read(self.run_)
+        if X is None or y is None:
+            hint = "Call evaluate(paths, labels), or evaluate() after fit(DATA)"
+            got = "no images" if X is None else "no labels"
+            raise UsageError("Nothing to judge by", where="ImageClassifier.evaluate", expected="images and labels", got=got, hint=hint)
+        names, classes = [str(label) for label in column_or_1d(y)], [str(name) for name in self.classes_]
+        samples = labelled(read_paths(X), names, sample_weight, groups, call="evaluate")
+        numbers = known_labels(names, classes)
+        return Evaluation.judge(samples, self.predict_proba(X), numbers, classes, seed=self.seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the classifier as a bundle, which ``seefit.load`` and every command take.
@@ -234,13 +267,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(labels)
         found, numbers = np.unique(labels, return_inverse=True)
         names = [str(name) for name in found]
-        samples = _labelled(_samples(X), [names[i] for i in numbers], sample_weight, groups)
-        _check_classes(names)
+        samples = labelled(read_paths(X), [names[i] for i in numbers], sample_weight, groups)
+        check_classes(names)
         classes = tuple(natural_order(names))
 
         # without their labels: two labels on one image are the caller's will, and neither is left out
-        seen = scan(Dataset(PATHS, Path(), _samples(X), ()), max_pixels=self.max_pixels, console=console)
-        raise_all([_unusable(skip.name, skip.reason, skip in seen.unreadable) for skip in [*seen.skips, *seen.unreadable]])
+        seen = scan(Dataset(PATHS, Path(), read_paths(X), ()), max_pixels=self.max_pixels, console=console)
+        raise_all([unusable(skip.name, skip.reason, skip in seen.unreadable) for skip in [*seen.skips, *seen.unreadable]])
         units = make_split(samples, seen.sha256, seen.clusters, val=0, test=0).units
         part = Part(samples, seen.sha256, np.asarray(units, np.int64))
         extractor = open_extractor(settings, seen.sizes, backbone=backbone, console=console)
@@ -267,7 +300,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         own = {"fit": self.box, **{key: value for key, value in self.get_params().items() if key not in {"box", "verbose"}}}
         own |= {"backbone": backbone.name} if backbone is not None else {}
         again = {key: value for key, value in others.items() if key in own}
-        _refuse(again, "it as an argument of ImageClassifier", "it as an argument of fit")
+        refuse_arguments(again, "it as an argument of ImageClassifier", "it as an argument of fit")
         return make_settings({"data": data, **own, **others})
 
     def _console(self) -> Console:
@@ -282,10 +315,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _features(self, X: Any) -> Iterator[NDArray[np.float32]]:
         """Yield (n, D) features, a block of images at a time, once all files are known to be images."""
-        samples, console = _samples(X), self._console()
+        samples, console = read_paths(X), self._console()
         found, _ = find(samples, max_pixels=self.max_pixels, console=console)
         pairs = zip(samples, found, strict=True)
-        raise_all([_unusable(sample.name, finding.reason, finding.unreadable) for sample, finding in pairs if finding.reason is not None])
+        raise_all([unusable(sample.name, finding.reason, finding.unreadable) for sample, finding in pairs if finding.reason is not None])
         for start in range(0, len(samples), BLOCK):
             block = slice(start, start + BLOCK)
             contents = [finding.sha256 for finding in found[block]]
@@ -327,65 +360,3 @@ def _temporary_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         vars(error).pop("__notes__", None)  # how to go on with what is no more
         raise
-
-
-def _samples(X: Any) -> list[Sample]:
-    """Return an unlabelled sample per path.
-
-    Raises:
-        UsageError: Not a list of paths.
-    """
-    paths = [] if isinstance(X, (str, bytes, os.PathLike)) else list(X)
-    odd = [path for path in paths if not isinstance(path, (str, os.PathLike))]
-    if odd or isinstance(X, (str, bytes, os.PathLike)):
-        got = repr(X) if not odd else f"{len(odd):,} other things, first of type {type(odd[0]).__name__}"
-        raise UsageError("Bad image paths", where="X", expected="a list of paths of image files", got=got, hint="Give a list of paths")
-    return [Sample(Path(path), os.fspath(path), None) for path in paths]
-
-
-def _labelled(samples: list[Sample], labels: list[str], sample_weight: Any, groups: Any) -> list[Sample]:
-    """Return the samples with their labels, weights and groups.
-
-    Raises:
-        DataError: Lengths that differ, weights that are negative or not finite.
-    """
-    weights = np.ones(len(samples)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    groups = [None] * len(samples) if groups is None else list(groups)
-    lengths = {"labels": len(labels), "sample_weight": len(weights), "groups": len(groups)}
-    problems: list[SeefitError] = [
-        _bad_argument(name, f"one per image, {len(samples):,} in all", f"{length:,}")
-        for name, length in lengths.items()
-        if length != len(samples)
-    ]
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(bad):
-        problems.append(_bad_argument("sample_weight", "finite numbers of at least 0", f"{weights[bad[0]]} at position {bad[0]}"))
-    raise_all(problems)
-    named = (None if group is None else str(group) for group in groups)
-    return [
-        replace(sample, label=label, weight=float(weight), group=group)
-        for sample, label, weight, group in zip(samples, labels, weights, named, strict=True)
-    ]
-
-
-def _check_classes(names: Sequence[str]) -> None:
-    pairs = colliding_classes(names)
-    problems = [_bad_argument("labels", "class names that differ by more than case", f"{a!r} and {b!r}") for a, b in pairs]
-    if len(names) < 2:
-        problems.append(_bad_argument("labels", "at least two classes", ", ".join(map(repr, names)) or "none"))
-    raise_all(problems)
-
-
-def _refuse(arguments: dict[str, Any], expected: str, got: str) -> None:
-    """Raise for arguments that were given and mean nothing beside the others."""
-    hint = "Call fit(DATA) with options of `seefit train`, or fit(paths, labels) with sample_weight and groups"
-    given = sorted(name for name, value in arguments.items() if value is not None)
-    raise_all([UsageError("Argument without effect", where=name, expected=expected, got=got, hint=hint) for name in given])
-
-
-def _bad_argument(name: str, expected: str, got: str) -> DataError:
-    return DataError("Cannot learn from these images", where=name, expected=expected, got=got, hint=f"Check the {name} given to fit")
-
-
-def _unusable(name: str, reason: str, unreadable: bool) -> DataError:
-    return Unreadable(Path(name), OSError(reason)) if unreadable else Undecodable(reason, where=name)

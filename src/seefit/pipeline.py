@@ -295,8 +295,8 @@ def _write_history(run: Path, head: Head, epochs: list[dict[str, Any]]) -> None:
     if epochs:
         write_table(run / "history.csv", list(epochs[0]), (list(epoch.values()) for epoch in epochs))
         return
-    header = ["strength", "fold_nll", "fold_nll_se", "fold_balanced_accuracy"]
-    write_table(run / "history.csv", header, ([p.strength, p.nll, p.nll_se, p.balanced_accuracy] for p in head.path))
+    header = ["strength", "fold_nll", "fold_nll_se", "fold_balanced_accuracy", "train_nll", "train_balanced_accuracy"]
+    write_table(run / "history.csv", header, (list(asdict(point).values()) for point in head.path))
 
 
 def _figures(metrics: Metrics | None) -> tuple[dict[str, Any], dict[str, Any]]:

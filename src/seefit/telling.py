@@ -13,7 +13,7 @@ from seefit.data.split import Split
 from seefit.environment import threads
 from seefit.evaluation.advice import Strategy, advise
 from seefit.fitting import Fitted
-from seefit.report.verdict import TRAINS_MORE, advice_sentence
+from seefit.report.steps import TRAINS_MORE, advice_sentence
 from seefit.report.words import Words
 from seefit.settings import Settings
 

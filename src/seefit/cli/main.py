@@ -289,16 +289,18 @@ def evaluate(
 def report(
     run: o.RunPath,
     lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    cost_fp: Annotated[float | None, typer.Option(help="What a false alarm costs you, of two classes.", show_default="1")] = None,
+    cost_fn: Annotated[float | None, typer.Option(help="What a miss costs you.", show_default="1")] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     seed: o.Seed = None,
     device: o.Device = None,
     debug: o.Debug = False,
 ) -> int:
-    """Build the report of a run again."""
+    """Build the report of a run again, also for what mistakes cost you."""
     from seefit.cli.report import report as command
 
-    return command(run, lang=lang, json_output=json, console=Console(quiet=quiet))
+    return command(run, lang=lang, cost_fp=cost_fp, cost_fn=cost_fn, json_output=json, console=Console(quiet=quiet))
 
 
 app.add_typer(lookups)

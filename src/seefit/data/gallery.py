@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TILE = 150.0  # points
 GAP = 10.0
 TITLE = 20.0
+LINE = 13.0  # of a title with several
 LONGEST_LABEL = 22
 SIDE_PX = 320  # larger images are made smaller before they are drawn
 WIDE_FONTS = (
@@ -69,20 +70,21 @@ def _decoded(samples: Sequence[Sample], n: int) -> list[tuple[Pixels, str]]:
     return tiles
 
 
-def draw_tiles(tiles: Sequence[tuple[Pixels, str]]) -> Figure:
-    """Draw images, each (H, W, 3) uint8 with its title, in a grid that is about as wide as it is high."""
+def draw_tiles(tiles: Sequence[tuple[Pixels, *tuple[str, ...]]]) -> Figure:
+    """Draw images, each (H, W, 3) uint8 with the lines of its title, in a grid that is about as wide as it is high."""
     columns = math.ceil(math.sqrt(len(tiles)))
     rows = math.ceil(len(tiles) / columns)
-    width, height = GAP + columns * (TILE + GAP), GAP + rows * (TILE + TITLE + GAP)
+    title = TITLE + LINE * (max(len(tile) for tile in tiles) - 2)
+    width, height = GAP + columns * (TILE + GAP), GAP + rows * (TILE + title + GAP)
     figure = blank(width, height)
     with style():
-        for at, (pixels, label) in enumerate(tiles):
+        for at, (pixels, *lines) in enumerate(tiles):
             left = GAP + at % columns * (TILE + GAP)
-            top = GAP + at // columns * (TILE + TITLE + GAP) + TITLE
+            top = GAP + at // columns * (TILE + title + GAP) + title
             axes = place(figure, left=left, bottom=height - top - TILE, right=width - left - TILE, top=top)
             axes.imshow(pixels, interpolation="antialiased")
             axes.set_anchor("N")  # titles of one row stand on one line, whatever the shapes
-            axes.set_title(shown(label, LONGEST_LABEL), size=10.5, pad=5, family=_fonts())
+            axes.set_title("\n".join(shown(line, LONGEST_LABEL) for line in lines), size=10.5, pad=5, family=_fonts())
             axes.set_axis_off()
     return figure
 

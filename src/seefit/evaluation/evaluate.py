@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +137,21 @@ def group_numbers(groups: Sequence[str | None]) -> NDArray[np.int64] | None:
     numbers: dict[object, int] = {}
     keys = [("group", group) if group is not None else ("alone", i) for i, group in enumerate(groups)]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
+def read_probabilities(run: Path, table: Sequence[Mapping[str, str]], classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return the (N, C) probabilities that `evaluate_part` wrote down.
+
+    Args:
+        run: The run folder.
+        table: The rows of its ``predictions.csv``.
+        classes: Names, in the order of the outputs.
+    """
+    everything = run / "predictions.npz"  # where the table has the likeliest classes only
+    if everything.is_file():
+        with np.load(everything) as kept:
+            return np.asarray(kept["probabilities"], np.float64)
+    return np.array([[float(row[f"p:{name}"]) for name in classes] for row in table])
 
 
 def _probabilities(

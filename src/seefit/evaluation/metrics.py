@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seefit.errors import unknown_name
 from seefit.evaluation.calibrate import BINS, confidence_bins
+from seefit.evaluation.confusion import confusion_matrix
 from seefit.evaluation.facts import Facts, gather_facts, number_units
 from seefit.evaluation.intervals import (
     Estimate,
@@ -335,8 +336,7 @@ def _per_class(
 
 
 def _confusion(facts: Facts) -> list[list[int]] | None:
-    size = facts.n_classes
-    if size > MANY_CLASSES:
+    if facts.n_classes > MANY_CLASSES:
         return None
-    matrix: list[list[int]] = np.bincount(facts.labels * size + facts.predicted, minlength=size**2).reshape(size, size).tolist()
+    matrix: list[list[int]] = confusion_matrix(facts.labels, facts.predicted, facts.n_classes).tolist()
     return matrix

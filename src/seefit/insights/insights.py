@@ -11,11 +11,18 @@ from typing import Any
 
 from seefit.console import QUIET, Console
 from seefit.files import resource_error, to_json, write_text
+from seefit.insights.curves import find_curves
+from seefit.insights.decide import find_decide
+from seefit.insights.diagnosis import find_diagnosis
 from seefit.insights.material import Material
 
 FOLDER = "insights"
 Insight = Callable[[Material], dict[str, Any] | None]
-INSIGHTS: dict[str, Insight] = {}
+INSIGHTS: dict[str, Insight] = {
+    "diagnosis": find_diagnosis,
+    "curves": find_curves,
+    "decide": find_decide,
+}
 
 
 def write_insights(material: Material, *, console: Console = QUIET) -> None:

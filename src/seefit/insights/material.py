@@ -15,7 +15,7 @@ from seefit.data.split import Split
 from seefit.data.splitfile import read_split
 from seefit.data.tables import read_table
 from seefit.evaluation.calibrate import softmax
-from seefit.evaluation.evaluate import group_numbers
+from seefit.evaluation.evaluate import group_numbers, read_probabilities
 from seefit.fitting import Fitted, Part
 from seefit.settings import Settings
 from seefit.training.cache import kept_features
@@ -87,7 +87,7 @@ class Material:
             [row.path for row in chosen],
             [row.sha256 for row in chosen],
             np.array([position[row.label] for row in chosen], np.int64),
-            _probabilities(self.run, table, self.classes),
+            read_probabilities(self.run, table, self.classes),
             np.array([row.weight for row in chosen]),
             group_numbers([row.group for row in chosen]),
             self.part,
@@ -146,11 +146,3 @@ def _scores(part: Part, rows: NDArray[np.intp], classes: tuple[str, ...], probab
         group_numbers([sample.group for sample in samples]),
         source,
     )
-
-
-def _probabilities(run: Path, table: list[dict[str, str]], classes: tuple[str, ...]) -> NDArray[np.float64]:
-    everything = run / "predictions.npz"  # where the table has the likeliest classes only
-    if everything.is_file():
-        with np.load(everything) as kept:
-            return np.asarray(kept["probabilities"], np.float64)
-    return np.array([[float(row[f"p:{name}"]) for name in classes] for row in table])

@@ -6,25 +6,29 @@ so that a report in another language passes its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from seefit.drawing import blank, colour, place, shown, style, text_width
+from seefit.drawing import blank, colour, place, style
+from seefit.report.axes import (
+    WIDTH,
+    Counts,
+    Floats,
+    axis_labels,
+    floor_share,
+    legend_above,
+    no_ticks,
+    number_axis,
+    percent,
+    row_labels,
+    share_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import Locator
-
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-
-WIDTH = 400.0  # points; narrow, so that letters stay readable when a phone shrinks the figure
-LONGEST_NAME = 27
 
 
 def draw_intervals(
@@ -51,7 +55,7 @@ def draw_intervals(
     Returns:
         A figure 400 points wide whose height grows with N.
     """
-    labels, left = _labels(names)
+    labels, left = row_labels(names)
     row = 30.0 if len(names) <= 8 else 19.0
     figure = blank(WIDTH, row * len(names) + 62)
     with style():
@@ -62,9 +66,9 @@ def draw_intervals(
         if references is not None:
             _reference_ticks(axes, references, reference_label)
         for spot, value in zip(places, values, strict=True):
-            axes.text(1.03, float(spot), _percent(value), transform=axes.get_yaxis_transform(), va="center", size=10.5)
-        _share_axis(axes, "x", x_label)
-        axes.set_xlim(_floor(np.concatenate([values, lows, np.array([]) if references is None else references])), 1.0)
+            axes.text(1.03, float(spot), percent(value), transform=axes.get_yaxis_transform(), va="center", size=10.5)
+        share_axis(axes, "x", x_label)
+        axes.set_xlim(floor_share(np.concatenate([values, lows, np.array([]) if references is None else references])), 1.0)
         axes.set_yticks(places, labels=labels, color=colour("ink"))
         axes.tick_params(axis="y", pad=9)
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -82,7 +86,7 @@ def draw_balance(classes: Sequence[str], counts: Mapping[str, Counts], *, x_labe
     Returns:
         A figure 400 points wide; its bars end in the sum.
     """
-    labels, left = _labels(classes)
+    labels, left = row_labels(classes)
     figure = blank(WIDTH, 22.0 * len(classes) + 74)
     with style():
         axes = place(figure, left=left, bottom=36, right=48, top=32)
@@ -92,8 +96,8 @@ def draw_balance(classes: Sequence[str], counts: Mapping[str, Counts], *, x_labe
             ends = ends + numbers
         for spot, total in zip(places, ends, strict=True):
             axes.annotate(f"{int(total):,}", (total, spot), (5, 0), textcoords="offset points", va="center", size=10.5)
-        _legend(axes)
-        _number_axis(axes, x_label)
+        legend_above(axes)
+        number_axis(axes, x_label)
         axes.set_yticks(places, labels=labels, color=colour("ink"))
         axes.set_ylim(len(classes) - 0.5, -0.5)
     return figure
@@ -120,95 +124,11 @@ def draw_balance_ranks(counts: Counts, *, x_label: str = "classes, from the larg
         axes.set_yscale("log")
         axes.set_ylim(0.8, max(10.0, ordered[0] * 1.4))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
-        axes.yaxis.set_minor_locator(_nothing())
-        _axis_labels(axes, x_label, y_label)
+        axes.yaxis.set_minor_locator(no_ticks())
+        axis_labels(axes, x_label, y_label)
         axes.grid(axis="y")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlim(1, len(ordered))
-    return figure
-
-
-def draw_confusion(counts: Counts, classes: Sequence[str], *, x_label: str = "the model said", y_label: str = "really is") -> Figure:
-    """Draw a confusion matrix; shades are shares of a row, numbers are images.
-
-    Args:
-        counts: (K, K) numbers of images; row: the actual class, column: the predicted one.
-        classes: K names.
-        x_label: Words above the columns.
-        y_label: Words above the rows' names.
-
-    Returns:
-        A figure as wide as its cells need, at least 320 points.
-    """
-    size = len(classes)
-    labels, left = _labels(classes)
-    cell = max(20.0, min(74.0, 340 / size))
-    slanted = size > 2 and max(text_width(label) for label in labels) > cell
-    top = 34 + (0.72 * (left - 14) if slanted else 12)
-    right = max(14.0, 0.72 * (left - 14) - cell / 2 + 10 if slanted else 14.0)
-    figure = blank(max(320.0, left + cell * size + right), top + cell * size + 10)
-    with style():
-        spare = figure.get_size_inches()[0] * 72 - left - cell * size
-        axes = place(figure, left=left, bottom=10, right=spare, top=top)
-        _confusion_cells(axes, counts, cell)
-        axes.set_xlim(0, size)
-        axes.set_ylim(size, 0)
-        slant: dict[str, Any] = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slanted else {}
-        axes.set_xticks(np.arange(size) + 0.5, labels=labels, color=colour("ink"), **slant)
-        axes.xaxis.tick_top()
-        axes.set_yticks(np.arange(size) + 0.5, labels=labels, color=colour("ink"))
-        axes.spines[:].set_visible(False)
-        height = top + cell * size + 10
-        figure.text(left / (left + cell * size + spare), 1 - 12 / height, f"{x_label} →", color=colour("muted"), size=10.5, va="center")
-        figure.text(
-            (left - 6) / (left + cell * size + spare), 1 - (top - 4) / height, f"{y_label} ↓", color=colour("muted"), size=10.5, ha="right"
-        )
-    return figure
-
-
-def draw_strength_path(
-    strengths: Floats,
-    losses: Floats,
-    scores: Floats | None,
-    chosen: int,
-    *,
-    x_label: str = "strength",
-    loss_label: str = "loss on held-out folds (lower is better)",
-    score_label: str = "balanced accuracy on held-out folds (higher is better)",
-) -> Figure:
-    """Draw loss and score over held-out folds along the path of strengths, the chosen one marked.
-
-    Args:
-        strengths: (S,) positive values that were tried.
-        losses: (S,) mean loss over held-out folds.
-        scores: (S,) balanced accuracy in [0, 1], or None.
-        chosen: Index of the strength that the head was fitted with.
-        x_label: Words below the axis.
-        loss_label: Words above the upper panel.
-        score_label: Words above the lower panel.
-
-    Returns:
-        A figure 400 points wide with one or two panels.
-    """
-    panels = [(losses, loss_label)] + ([] if scores is None else [(scores, score_label)])
-    figure = blank(WIDTH, 150.0 * len(panels) + 40)
-    with style():
-        for i, (series, label) in enumerate(panels):
-            below = 150.0 * (len(panels) - 1 - i)
-            axes = place(figure, left=48, bottom=below + 42, right=20, top=150.0 * i + 34)
-            axes.axvline(strengths[chosen], color=colour("line"), linewidth=5)
-            axes.plot(strengths, series, "-o", color=colour("accent"), linewidth=2, markersize=4)
-            axes.plot(strengths[chosen], series[chosen], "o", color=colour("bad"), markersize=8)
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.xaxis.set_minor_locator(_nothing())
-            axes.margins(y=0.15)
-            if i == 1:
-                axes.yaxis.set_major_formatter(lambda value, _: _percent(value))
-            axes.grid(axis="y")
-            last = i == len(panels) - 1
-            axes.tick_params(labelbottom=last)
-            _axis_labels(axes, x_label if last else "", label)
     return figure
 
 
@@ -238,7 +158,7 @@ def draw_reliability(
     Returns:
         A figure 400 points wide with two panels that share their horizontal axis.
     """
-    start = _floor(said)
+    start = floor_share(said)
     figure = blank(WIDTH, 410)
     with style():
         axes = place(figure, left=48, bottom=140, right=20, top=30)
@@ -246,11 +166,11 @@ def draw_reliability(
         axes.vlines(said, lows, highs, color=colour("accent"), linewidth=3, alpha=0.45)
         axes.plot(said, right, "o", color=colour("accent"), markersize=6.5, clip_on=False)
         axes.set_xlim(start, 1)
-        axes.set_ylim(min(start, _floor(lows)), 1)
-        _share_axis(axes, "y", "")
-        _share_axis(axes, "x", "")
+        axes.set_ylim(min(start, floor_share(lows)), 1)
+        share_axis(axes, "y")
+        share_axis(axes, "x")
         axes.set_xticklabels([])
-        _axis_labels(axes, "", y_label)
+        axis_labels(axes, "", y_label)
         below = place(figure, left=48, bottom=42, right=20, top=310)
         below.vlines(said, 0, counts, color=colour("middle"), linewidth=9)
         below.set_xlim(start, 1)
@@ -260,91 +180,10 @@ def draw_reliability(
                 f"{int(count):,}", (spot, count), (0, 3), textcoords="offset points", ha="center", size=9.5, color=colour("muted")
             )
         below.set_yticks([])
-        _share_axis(below, "x", "")
+        share_axis(below, "x")
         below.grid(visible=False)
-        _axis_labels(below, x_label, count_label)
+        axis_labels(below, x_label, count_label)
     return figure
-
-
-def _labels(names: Sequence[str]) -> tuple[list[str], float]:
-    labels = [shown(name, LONGEST_NAME) for name in names]
-    widest = max((text_width(label) for label in labels), default=0.0)
-    return labels, min(180.0, max(40.0, widest + 18))
-
-
-def _percent(share: float) -> str:
-    """Write a share in whole percents, but never as none or all when it is neither."""
-    number = 100 * share
-    digits = 1 if 0 < number < 1 or 99 < number < 100 else 0
-    return f"{min(number, 99.9) if number < 100 else number:.{digits}f}\u00a0%"
-
-
-def _floor(values: Floats) -> float:
-    """Return a round share below all values, so that the axis keeps only what it needs."""
-    known = values[np.isfinite(values)]
-    lowest = float(known.min()) if len(known) else 0.0
-    return 0.0 if lowest < 0.25 else math.floor(lowest * 10 - 0.5) / 10
-
-
-def _share_axis(axes: Axes, which: str, label: str) -> None:
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    corners = axes.get_window_extent()
-    room = corners.width / 46 if which == "x" else corners.height / 24  # so many labels fit side by side
-    axis.set_major_locator(_round_steps(max(2, int(room))))
-    axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}\u00a0%")
-    axis.grid(visible=True)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    if label:
-        axes.set_xlabel(label, size=10.5)
-
-
-def _number_axis(axes: Axes, label: str) -> None:
-    axes.xaxis.set_major_locator(_whole_numbers(5))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.xaxis.grid(visible=True)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel(label, size=10.5)
-
-
-def _round_steps(most: int) -> Locator:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most, steps=[1, 2, 5, 10])
-
-
-def _nothing() -> Locator:
-    """Return no places: a logarithmic axis would otherwise make dozens of ticks that nobody sees."""
-    from matplotlib.ticker import NullLocator
-
-    return NullLocator()
-
-
-def _whole_numbers(most: int) -> Locator:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most, integer=True)
-
-
-def _axis_labels(axes: Axes, below: str, above: str) -> None:
-    """Write the vertical axis' words above it, level, where they can be read."""
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel(below, size=10.5)
-    axes.annotate(above, (0, 1), (-40, 10), xycoords="axes fraction", textcoords="offset points", color=colour("muted"), size=10.5)
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=3,
-        frameon=False,
-        borderaxespad=0.2,
-        handlelength=0.9,
-        handleheight=0.9,
-        columnspacing=1.4,
-    )
 
 
 def _reference_ticks(axes: Axes, references: Floats, label: str) -> None:
@@ -363,25 +202,3 @@ def _reference_ticks(axes: Axes, references: Floats, label: str) -> None:
         va="bottom",
         annotation_clip=False,
     )
-
-
-def _confusion_cells(axes: Axes, counts: Counts, cell: float) -> None:
-    """Shade and number the cells that hold images: one collection for all, since 30 classes have 900 cells."""
-    from matplotlib.collections import PolyCollection
-    from matplotlib.colors import to_rgba
-
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    filled = [(int(row), int(column)) for row, column in np.argwhere(counts > 0)]
-    corners = [[(c, r), (c + 1, r), (c + 1, r + 1), (c, r + 1)] for r, c in filled]
-    # Never so dark that the ink on it cannot be read, on a light page or a dark one.
-    tints = [to_rgba(colour("accent" if r == c else "bad"), 0.08 + 0.47 * float(shares[r, c])) for r, c in filled]
-    axes.add_collection(PolyCollection(corners, facecolors=tints, linewidths=0), autolim=False)
-    lines = np.arange(len(counts) + 1)
-    axes.hlines(lines, 0, len(counts), color=colour("line"), linewidth=0.6, clip_on=False)
-    axes.vlines(lines, 0, len(counts), color=colour("line"), linewidth=0.6, clip_on=False)
-    roomy = cell > 50
-    for r, c in filled:
-        size = 15.0 if roomy else max(8.0, min(11.0, cell * 0.36))
-        axes.text(c + 0.5, r + (0.4 if roomy else 0.5), f"{counts[r, c]:,}", ha="center", va="center", size=size)
-        if roomy:
-            axes.text(c + 0.5, r + 0.74, _percent(float(shares[r, c])), ha="center", va="center", size=9.5)

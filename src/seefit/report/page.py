@@ -66,6 +66,7 @@ class Section:
         pictures: Figures.
         tables: Tables, each with its caption; ``open_`` ones are shown, others fold.
         cards: Wrong predictions.
+        command: A command that goes with the paragraphs.
     """
 
     key: str
@@ -75,6 +76,7 @@ class Section:
     tables: Sequence[tuple[str, Table]] = ()
     folded: Sequence[tuple[str, Table]] = ()
     cards: Sequence[Card] = ()
+    command: str = ""
 
 
 @dataclass(frozen=True)

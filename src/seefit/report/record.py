@@ -80,6 +80,7 @@ class Record:
         predictions: The rows of predictions.csv.
         skipped: The rows of skipped.csv.
         history: The rows of history.csv.
+        costs: What a false alarm and a miss cost whoever reads the report; only their ratio matters.
     """
 
     run: Path
@@ -90,6 +91,7 @@ class Record:
     skipped: list[dict[str, str]] = field(default_factory=list)
     history: list[dict[str, str]] = field(default_factory=list)
     asked: dict[str, Any] = field(default_factory=dict)
+    costs: tuple[float, float] = (1.0, 1.0)
 
     @property
     def classes(self) -> list[str]:
@@ -218,11 +220,6 @@ def count_groups(run: Path, part: str) -> int:
     if not (run / "split.csv").is_file():
         return 0
     return len({row["group"] for row in _rows(run / "split.csv") if row.get("split") == part and row.get("group")})
-
-
-def confusions(predictions: Collection[Prediction]) -> Counter[tuple[str, str]]:
-    """Count the pairs (actual, predicted) that differ."""
-    return Counter((row.label, row.predicted) for row in predictions if not row.right)
 
 
 def _missing(path: Path) -> RunError:

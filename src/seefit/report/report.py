@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from seefit.console import QUIET, Console
@@ -12,12 +13,13 @@ from seefit.report.record import Record, read_run
 from seefit.report.words import Words
 
 
-def build_report(run: Path, *, lang: str = "en", console: Console = QUIET) -> Path:
+def build_report(run: Path, *, lang: str = "en", costs: tuple[float, float] | None = None, console: Console = QUIET) -> Path:
     """Build a run's report and its figures from the files of its folder.
 
     Args:
         run: The folder of a finished run.
         lang: ``en`` or ``zh``.
+        costs: Of a false alarm and of a miss, for a run of two classes; None for equal ones.
         console: Where to say what is done.
 
     Returns:
@@ -26,7 +28,7 @@ def build_report(run: Path, *, lang: str = "en", console: Console = QUIET) -> Pa
 
     Raises:
         RunError: Files of the run are missing or damaged.
-        UsageError: The language is unknown.
+        UsageError: The language is unknown, or there is nothing that the costs could decide.
         ResourceError: The run folder cannot be written to.
 
     Example:
@@ -35,6 +37,11 @@ def build_report(run: Path, *, lang: str = "en", console: Console = QUIET) -> Pa
     """
     words = Words(lang)
     record = read_run(run)
+    if costs is not None:
+        from seefit.report.decide import check_choice
+
+        record = replace(record, costs=costs)
+        check_choice(record)
     sections = _sections(record, words)
     page = run / "report.html"
     _write_figures(run / "figures", sections)

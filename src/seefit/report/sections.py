@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
 from seefit.drawing import shown, svg
-from seefit.report.figures import Floats, draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
+from seefit.report.axes import Floats
+from seefit.report.benefit import benefit_section
+from seefit.report.confusion import confusion_section
+from seefit.report.curves import curves_section
+from seefit.report.decide import decide_section
+from seefit.report.diagnosis import diagnosis_section
+from seefit.report.figures import draw_balance, draw_balance_ranks, draw_intervals
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
-from seefit.report.record import Figure, Record, confusions, public_name
+from seefit.report.record import Figure, Record, public_name
 from seefit.report.trust import reliability_section
 from seefit.report.words import Words
 
 MOST_CLASSES = 30  # drawn one by one; beyond that a figure shows the worst, a list the rest
 MOST_ROWS = 10_000
-MOST_PAIRS = 15
 PARTS = ("train", "val", "test")
 METRICS = ("balanced_accuracy", "accuracy", "gain", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
 
@@ -101,52 +105,6 @@ def classes_section(record: Record, words: Words) -> Section | None:
     return Section("classes", words("classes.title"), lead, [figure], [("", table)], folded)
 
 
-def confusion_section(record: Record, words: Words) -> Section | None:
-    """Which classes are taken for which."""
-    if not record.predictions:
-        return None
-    pairs = confusions(record.predictions).most_common(MOST_PAIRS)
-    actual = Counter(row.label for row in record.predictions)
-    rows = [[shown(a, 60), shown(p, 60), f"{count:,}", words.percent(count / actual[a])] for (a, p), count in pairs]
-    table = Table([words("head.actual"), words("head.predicted"), words("head.images"), words("head.share_of_actual")], rows)
-    tables = [(words("confusion.pairs"), table)] if rows and len(record.classes) > 2 else []
-    if len(record.classes) > MOST_CLASSES:
-        return Section(
-            "confusion", words("confusion.title"), [words("confusion.lead_many", count=f"{len(record.classes):,}")], tables=tables
-        )
-    return Section("confusion", words("confusion.title"), [words("confusion.lead")], [_confusion_picture(record, words, pairs)], tables)
-
-
-def path_section(record: Record, words: Words) -> Section | None:
-    """The path of strengths that a probe tried, when the run kept one."""
-    rows = [row for row in record.history if _number(row.get("strength")) > 0 and np.isfinite(_number(row.get("fold_nll")))]
-    if len(rows) < 2:
-        return None
-    rows.sort(key=lambda row: _number(row["strength"]))
-    strengths, losses = (np.array([_number(row[key]) for row in rows]) for key in ("strength", "fold_nll"))
-    scores = np.array([_number(row.get("fold_balanced_accuracy")) for row in rows])
-    kept = scores if np.isfinite(scores).all() else None
-    chosen = next((i for i, row in enumerate(rows) if row.get("chosen", "").lower() in {"1", "true", "yes"}), int(losses.argmin()))
-    figure = draw_strength_path(
-        strengths, losses, kept, chosen, x_label=words("axis.strength"), loss_label=words("axis.loss"), score_label=words("axis.balanced")
-    )
-    cells = [
-        [f"{s:.3g}", f"{loss:.3f}", *([words.percent(score)] if kept is not None else [])]
-        for s, loss, score in zip(strengths, losses, scores, strict=True)
-    ]
-    header = [words("head.strength"), words("head.loss"), *([words("metric.balanced_accuracy")] if kept is not None else [])]
-    says = words(
-        "path.says_edge" if chosen in {0, len(rows) - 1} else "path.says", chosen=f"{strengths[chosen]:.3g}", loss=f"{losses[chosen]:.3f}"
-    )
-    picture = Picture(
-        "strength",
-        svg(figure, "strength", words("path.alt", count=len(rows), chosen=f"{strengths[chosen]:.3g}")),
-        says,
-        Table(header, cells),
-    )
-    return Section("path", words("path.title"), [words("path.lead")], [picture])
-
-
 def method_section(record: Record, words: Words) -> Section:
     """How the run was made and what its figures rest on."""
     metrics = record.metrics
@@ -185,11 +143,14 @@ def method_section(record: Record, words: Words) -> Section:
 SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "scores": scores_section,
     "classes": classes_section,
+    "curves": curves_section,
     "confusion": confusion_section,
     "mistakes": mistakes_section,
+    "decide": decide_section,
+    "benefit": benefit_section,
     "reliability": reliability_section,
+    "diagnosis": diagnosis_section,
     "balance": balance_section,
-    "path": path_section,
     "method": method_section,
 }
 
@@ -237,32 +198,6 @@ def _recall_picture(record: Record, words: Words, worst: list[str], says: str) -
     return Picture("classes", svg(drawn, "classes", words("classes.alt", count=len(worst))), says, None)
 
 
-def _confusion_picture(record: Record, words: Words, pairs: list[tuple[tuple[str, str], int]]) -> Picture:
-    classes = record.classes
-    index = {name: i for i, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    for row in record.predictions:
-        counts[index[row.label], index[row.predicted]] += 1
-    drawn = draw_confusion(counts, classes, x_label=words("axis.predicted"), y_label=words("axis.actual"))
-    table = Table(
-        [words("head.actual_predicted"), *(shown(name, 40) for name in classes)],
-        [[shown(name, 40), *(f"{n:,}" for n in counts[i])] for i, name in enumerate(classes)],
-    )
-    right = f"{int(np.trace(counts)):,}"
-    says = words("confusion.says_none", right=right)
-    if pairs:
-        (actual, predicted), count = pairs[0]
-        says = words(
-            "confusion.says",
-            right=right,
-            total=f"{counts.sum():,}",
-            count=f"{count:,}",
-            actual=shown(actual, 40),
-            predicted=shown(predicted, 40),
-        )
-    return Picture("confusion", svg(drawn, "confusion", words("confusion.alt", count=len(classes))), says, table, wide=len(classes) > 8)
-
-
 def _settings(record: Record, words: Words) -> list[list[str]]:
     """Return each setting as the run used it, and in brackets what was asked for where that is something else."""
     rows = []
@@ -292,13 +227,6 @@ def _method_lead(record: Record, words: Words) -> list[str]:
         lead.append(words("method.scratch", backbone=shown(str(record.bundle.get("backbone", "–")))))
     lead.append(words("method.seed", seed=_plain(record.config.get("seed"))))
     return lead
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return float("nan")
 
 
 def _whole(value: object) -> str:

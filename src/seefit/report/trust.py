@@ -7,7 +7,8 @@ import numpy as np
 from seefit.drawing import svg
 from seefit.evaluation.calibrate import BINS, confidence_bins
 from seefit.evaluation.intervals import wilson
-from seefit.report.figures import Counts, Floats, draw_reliability
+from seefit.report.axes import Counts, Floats
+from seefit.report.figures import draw_reliability
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record
 from seefit.report.words import Words

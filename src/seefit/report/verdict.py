@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from typing import Any
 
 from seefit.drawing import shown
-from seefit.evaluation.advice import ALIKE, LARGE, is_done
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
+from seefit.report.steps import command_path, data_argument, training_problems, training_steps
 from seefit.report.words import Words
 
 WIDE_INTERVAL = 0.05  # half-width of the headline's interval from which a larger test part is worth it
@@ -18,9 +16,8 @@ FEWEST_JUDGED = 5  # judged images of a class below which its recall says too li
 FEW_IMAGES = 20  # training images of a class from which we call it small
 UNEVEN = 10.0  # largest over smallest class
 BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
-MOST_PROBLEMS = 6
+MOST_PROBLEMS = 8
 NOTHING = Figure(0.0)
-TRAINS_MORE = {"top": "--preset balanced", "everything": "--preset balanced --freeze none"}  # options of what is advised
 
 
 def find_verdict(record: Record, words: Words) -> Verdict:
@@ -81,6 +78,7 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
         *([Problem("serious", words("problem.leak"), " ".join(map(shown, leaks(record))))] if leaks(record) else []),
         *_against_baseline(record, words),
         *_headline_part(record, words),
+        *training_problems(record, words),
         *_weak(record, words),
         *_small_part(record, words),
         *_uneven(record, words),
@@ -94,39 +92,20 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
 
 def find_steps(record: Record, words: Words) -> list[Step]:
     """Return what to do next, in order, each with its command where there is one."""
-    data = shlex.quote(shown(record.data or "DATA"))
-    run = shlex.quote(shown(str(record.run if not record.run.is_absolute() else record.run.name)))
+    data = data_argument(record)
     return [
         *([Step(words("step.leak"), f"seefit train {data} --group-by COLUMN")] if leaks(record) else []),
-        *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) in {"mixed", "not"} else []),
+        *(
+            [Step(words("step.labels"), f"seefit check {'DATA' if data.startswith('--') else data}")]
+            if grade_of(record) in {"mixed", "not"}
+            else []
+        ),
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
         *_more_images(record, words),
-        *_advised(record, words, data),
-        Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
+        *training_steps(record, words),
+        Step(words("step.predict"), f"seefit predict {command_path(record)} photo.jpg"),
     ]
-
-
-def advice_sentence(advice: dict[str, Any], words: Words) -> str:
-    """Return what is advised and why.
-
-    Args:
-        advice: The entry of ``metrics.json``, as in `seefit.evaluation.advice.Advice`.
-        words: The language.
-    """
-    size = "large" if advice["images_per_class"] >= LARGE else "small"
-    likeness = "alike" if advice["reach"] >= ALIKE else "unlike"
-    values = {"images": f"{advice['images_per_class']:,}", "large": f"{LARGE:,}", "reach": words.percent(advice["reach"], 0)}
-    return words(f"advice.{size}_{likeness}", **values)
-
-
-def _advised(record: Record, words: Words, data: str) -> list[Step]:
-    """Say what is advised to be trained, unless this run trained it; that the head is enough is said to a run that stopped there."""
-    advice = record.metrics.get("advice")
-    if not advice or (is_done(advice) and advice["done"] != "head"):
-        return []
-    options = TRAINS_MORE.get(advice["strategy"])
-    return [Step(advice_sentence(advice, words), f"seefit train {data} {options}" if options else "")]
 
 
 def _look_at_mistakes(record: Record, words: Words) -> list[Step]:

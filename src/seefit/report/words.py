@@ -85,6 +85,10 @@ class Words:
             return "–"
         return f"{100 * figure.low:.0f}–{100 * figure.high:.0f}"
 
+    def sentences(self, *sentences: str) -> str:
+        """Write sentences one after another, with a space between them where the language has one."""
+        return ("" if self.lang == "zh" else " ").join(sentences)
+
     def names(self, names: list[str], most: int = 3) -> str:
         """Write a few class names in quotes, and how many more there are."""
         first = self("format.comma").join(self("format.quoted", name=shown(name, 40)) for name in names[:most])

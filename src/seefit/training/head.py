@@ -43,12 +43,23 @@ TOLERANCE_FINAL_MANY = 1e-6
 
 @dataclass(frozen=True)
 class PathPoint:
-    """One strength along the path and what the folds say of it: loss in nats, its standard error, balanced accuracy."""
+    """One strength along the path and what the folds say of it.
+
+    Attributes:
+        strength: Of the penalty.
+        nll: Mean loss of held-out images in nats.
+        nll_se: Its standard error.
+        balanced_accuracy: Of held-out images.
+        train_nll: Mean loss of the images that the folds were fitted on.
+        train_balanced_accuracy: Likewise.
+    """
 
     strength: float
     nll: float
     nll_se: float
     balanced_accuracy: float
+    train_nll: float
+    train_balanced_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Head:
         path: What cross-validation saw, from strong to weak; empty for all but ``logistic``.
         fold_rows: Rows of the training part that have out-of-fold logits, ascending.
         fold_logits: (len(fold_rows), C) out-of-fold logits at the chosen strength.
+        fold_numbers: (len(fold_rows),) the fold that held each of them out.
         folds: How many folds were scored.
         hidden: A layer in front; None without one.
     """
@@ -82,6 +94,7 @@ class Head:
     path: tuple[PathPoint, ...] = ()
     fold_rows: Index = field(default_factory=lambda: np.empty(0, np.intp))
     fold_logits: Float = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    fold_numbers: Index = field(default_factory=lambda: np.empty(0, np.intp))
     folds: int = 0
     hidden: Hidden | None = None
 
@@ -211,7 +224,9 @@ def _workers() -> Iterator[Executor]:
 def _head(weight: Float, bias: Float, path: list[PathPoint], folds: list[Fold], logits: Float) -> Head:
     scored = np.concatenate([test for _, test in folds])
     order = np.argsort(scored)
-    return Head(weight, bias, "logistic", path[_best(path)].strength, tuple(path), scored[order], logits[order], len(folds))
+    numbers = np.repeat(np.arange(len(folds)), [len(test) for _, test in folds])
+    strength = path[_best(path)].strength
+    return Head(weight, bias, "logistic", strength, tuple(path), scored[order], logits[order], numbers[order], len(folds))
 
 
 def _strengths(features: Float) -> list[float]:
@@ -296,27 +311,30 @@ def _walk_path(
     """
     solutions = [np.zeros((rows.shape[1] + 1, targets.shape[1])) for _ in folds]
     sides = [Rows(rows[train]) for train, _ in folds]
-    truth = np.concatenate([targets[test].argmax(1) for _, test in folds])
+    learnt, truth = (np.concatenate([targets[side].argmax(1) for side in part]) for part in zip(*folds, strict=True))
     path: list[PathPoint] = []
     logits: list[Float] = []
     starts: list[Double] = []
 
-    def fit(i: int) -> tuple[Float, float]:
+    def fit(i: int) -> tuple[Float, float, Index, float]:
         train, test = folds[i]
         counts = weights[train] if weights[train].any() else np.ones(len(train))
         solutions[i] = minimise(sides[i], targets[train], counts, strength, solutions[i], tolerance=tolerance)
-        out = rows[test] @ solutions[i][:-1].astype(np.float32) + solutions[i][-1].astype(np.float32)
-        return out, cross_entropy(out, targets[test], weights[test])
+        weight, bias = solutions[i][:-1].astype(np.float32), solutions[i][-1].astype(np.float32)
+        known, out = sides[i].times(weight) + bias, rows[test] @ weight + bias
+        return out, cross_entropy(out, targets[test], weights[test]), known.argmax(1), cross_entropy(known, targets[train], counts)
 
     with console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance:
         for strength in strengths:
             found = list(pool.map(fit, range(len(folds))))
             advance(len(folds))
-            logits.append(np.concatenate([out for out, _ in found]))
+            outs, losses, known, train_losses = zip(*found, strict=True)
+            logits.append(np.concatenate(outs))
             starts.append(np.mean(solutions, axis=0))
-            losses = [loss for _, loss in found]
             se = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
-            path.append(PathPoint(strength, float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)))
+            held_out = float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)
+            train = float(np.mean(train_losses)), _balanced_accuracy(np.concatenate(known), learnt)
+            path.append(PathPoint(strength, *held_out, *train))
             if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
                 break
     return path, logits, starts

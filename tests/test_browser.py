@@ -1,0 +1,118 @@
+"""The page in a real browser: nothing is fetched, nothing overflows, nothing keeps a reader out.
+
+Needs Chromium at one of `PLACES` (on Debian the package ``chromium``); without it everything here is skipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_insights import add_insights
+from made_run import make_run
+from seefit.report.report import build_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+A4 = 718  # pixels of 190 mm: the paper without its margins
+PLACES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((found for found in map(shutil.which, PLACES) if found), None)
+OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium: none of {', '.join(PLACES)}")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]]) -> dict[str, Path]:
+    """Return the page of a run of two classes and of one of twelve with long names, in each language."""
+    home = tmp_path_factory.mktemp("pages")
+    root = elpv_cells["functional"][0].parents[1]
+    two = {name: paths[: 60 if name == "functional" else 30] for name, paths in elpv_cells.items()}
+    cells = elpv_cells["functional"]
+    twelve = {f"a class with a rather long name {i}": cells[8 * i : 8 * i + 8] for i in range(12)}
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEFIT_CACHE", str(home / "cache"))
+        for count, photos in (("two", two), ("twelve", twelve)):
+            run = add_insights(make_run(home / count, photos, root=root), list(photos))
+            for lang in ("en", "zh"):
+                found[f"{count}-{lang}"] = build_report(run, lang=lang).rename(home / f"{count}-{lang}.html")
+    return found
+
+
+def opened(browser: Any, page: Path, width: int = 1400, **context: Any) -> tuple[Any, list[str], list[str]]:
+    """Open a page; return it, what the console said, and what was asked for."""
+    view = browser.new_context(viewport={"width": width, "height": 900}, **context).new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    view.on("console", lambda message: said.append(message.text))
+    view.on("pageerror", lambda error: said.append(str(error)))
+    view.on("request", lambda request: asked.append(request.url))
+    view.goto(page.as_uri())
+    return view, said, asked
+
+
+@pytest.mark.parametrize("name", ["two-en", "two-zh", "twelve-en", "twelve-zh"])
+@pytest.mark.parametrize("width", [360, 1400])
+def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
+    view, said, asked = opened(browser, pages[name], width)
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
+    view.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+    outside = "found => found.getBoundingClientRect().right > innerWidth + 1 && !found.closest('.scroll')"
+    wide = f"[...document.querySelectorAll('main *')].filter({outside}).map(found => found.outerHTML.slice(0, 200))"
+    assert view.evaluate(wide) == []
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    view.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["two-en", "twelve-zh"])
+def test_nothing_keeps_a_reader_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    view, _, _ = opened(browser, pages[name], color_scheme=scheme)
+    view.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+    found = axe.Axe().run(view).response["violations"]
+    grave = {rule["id"]: [node["html"][:160] for node in rule["nodes"][:3]] for rule in found if rule["impact"] in {"serious", "critical"}}
+    assert grave == {}
+    view.context.close()
+
+
+def test_the_keyboard_reaches_everything(browser: Any, pages: dict[str, Path]) -> None:
+    view, _, _ = opened(browser, pages["two-en"])
+    focused = "document.activeElement.outerHTML.slice(0, 60)"
+    view.keyboard.press("Tab")
+    assert 'class="skip"' in view.evaluate(focused)
+    assert view.evaluate("document.activeElement.getBoundingClientRect().left") >= 0, "what has the focus is seen"
+    there, reached = view.evaluate("document.querySelectorAll('a, summary, [tabindex]').length"), set()
+    for _ in range(there):
+        view.keyboard.press("Tab")
+        if view.evaluate("document.activeElement.tagName") == "SUMMARY" and "SUMMARY" not in reached:
+            view.keyboard.press("Enter")
+            assert view.evaluate("document.activeElement.parentElement.open") is True
+        reached.add(view.evaluate("document.activeElement.tagName"))
+    assert reached >= {"A", "SUMMARY", "DIV"}, "links, folded tables, and tables that scroll"
+    view.context.close()
+
+
+@pytest.mark.parametrize("name", ["two-en", "twelve-zh"])
+def test_it_can_be_printed(browser: Any, pages: dict[str, Path], name: str) -> None:
+    view, _, _ = opened(browser, pages[name], 1000, color_scheme="dark")
+    view.emulate_media(media="print")
+    view.set_viewport_size({"width": A4, "height": 1000})
+    assert view.evaluate("document.documentElement.scrollWidth") <= A4
+    assert view.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert view.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert view.pdf(format="A4").count(b"/Type /Page\n") < 40
+    view.context.close()
