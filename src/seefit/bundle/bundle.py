@@ -162,7 +162,11 @@ class Bundle:
     @cached_property
     def explainer(self) -> Explainer:
         """What explains answers: a session of its own, since ONNX Runtime would compute the class map for every prediction."""
-        return Explainer(graph.split(_read_model(self.folder / "model.onnx"))[1], self.classes)
+        return Explainer(self.network(), self.classes)
+
+    def network(self) -> ModelProto:
+        """Read the ``network`` part of the graph again, with the class map where it has one."""
+        return graph.split(_read_model(self.folder / "model.onnx"))[1]
 
     def explain(self, image: str | Path, label: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Explanation:
         """Tell what each place of a picture has to do with the answer.

@@ -12,6 +12,7 @@ from seefit.report.figures import Floats, draw_balance, draw_balance_ranks, draw
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, confusions, public_name
+from seefit.report.sample import heat_section, sample_section
 from seefit.report.trust import reliability_section
 from seefit.report.words import Words
 
@@ -187,6 +188,8 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "classes": classes_section,
     "confusion": confusion_section,
     "mistakes": mistakes_section,
+    "sample": sample_section,
+    "heat": heat_section,
     "reliability": reliability_section,
     "balance": balance_section,
     "path": path_section,

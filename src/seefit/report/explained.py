@@ -1,0 +1,93 @@
+"""One explained picture as a figure: the picture, the heat map over it, what was said, the nearest training images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seefit.bundle.explanation import Explanation
+from seefit.bundle.graph import Fit
+from seefit.drawing import blank, colour, place, shown, style
+from seefit.report.overlay import overlay
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Pixels = NDArray[np.uint8]
+
+WIDTH, EDGE, GAP = 520.0, 14.0, 16.0  # points
+TILE, LITTLE = 238.0, 112.0
+LINE = 17.0
+SIDE_PX = 640  # larger pictures are made smaller before they are drawn
+
+
+def draw_explained(
+    picture: Pixels, explanation: Explanation, fit: Fit, *, predictions: Sequence[dict[str, Any]], alike: Sequence[tuple[Pixels, str]]
+) -> Figure:
+    """Draw an explanation.
+
+    Args:
+        picture: (H, W, 3) uint8, upright.
+        explanation: Of the answer to it.
+        fit: How the square that the network saw was chosen.
+        predictions: ``{"label", "score"}`` of the likeliest classes, best first.
+        alike: The nearest training images, each (h, w, 3) uint8 with what is written above it.
+
+    Returns:
+        A figure 520 points wide.
+    """
+    small = _small(picture, SIDE_PX)
+    heat = overlay(small, explanation.map, fit, (picture.shape[1], picture.shape[0]))
+    said = EDGE + LINE + TILE + GAP
+    below = said + LINE * (len(predictions) + 1) + GAP
+    height = below + (2 * LINE + LITTLE + EDGE if alike else 0.0)
+    figure = blank(WIDTH, height)
+    with style():
+        name = shown(explanation.label, 24)
+        kind = "speaks for" if explanation.exact else "hiding it lowers"
+        for at, (pixels, title) in enumerate(((small, "the picture"), (heat, f"orange: {kind} “{name}”, blue: the opposite"))):
+            axes = place(figure, left=EDGE + at * (TILE + GAP), bottom=height - EDGE - LINE - TILE, right=0, top=EDGE + LINE)
+            _tile(axes, pixels, title, TILE, 9.5)
+        _lines(figure, predictions, explanation, height, said)
+        if alike:
+            _text(figure, "the most similar training images", height, below, "muted")
+        for at, (pixels, title) in enumerate(alike):
+            axes = place(figure, left=EDGE + at * (LITTLE + GAP / 2), bottom=EDGE, right=0, top=below + 2 * LINE)
+            _tile(axes, pixels, title, LITTLE, 9.0)
+    return figure
+
+
+def _small(picture: Pixels, side_px: int) -> Pixels:
+    image = Image.fromarray(picture)
+    image.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _tile(axes: Axes, pixels: Pixels, title: str, side: float, size: float) -> None:
+    width, height = axes.figure.get_size_inches() * 72
+    box = axes.get_position()
+    axes.set_position((box.x0, box.y1 - side / height, side / width, side / height))
+    axes.imshow(_small(pixels, SIDE_PX), interpolation="antialiased")
+    axes.set_anchor("N")
+    axes.set_title(title, size=size, pad=5, color=colour("muted"))
+    axes.set_axis_off()
+
+
+def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: Explanation, height: float, top: float) -> None:
+    for at, entry in enumerate(predictions):
+        _text(figure, f"{shown(entry['label'], 40)}  {entry['score']:.1%}", height, top + at * LINE, "ink")
+    if explanation.bias is None:
+        told = "approximate: a grey patch was laid over one place after the other"
+    else:
+        places = explanation.logit - explanation.bias
+        told = f"exact: places {places:+.2f}, fixed number {explanation.bias:+.2f}, together the score {explanation.logit:+.2f}"
+    _text(figure, told, height, top + len(predictions) * LINE, "muted")
+
+
+def _text(figure: Figure, text: str, height: float, top: float, tint: str) -> None:
+    figure.text(EDGE / WIDTH, 1 - top / height, text, size=10, va="top", color=colour(tint))
