@@ -44,13 +44,11 @@ def draw_explained(
     small = _small(picture, SIDE_PX)
     heat = overlay(small, explanation.map, fit, (picture.shape[1], picture.shape[0]))
     said = EDGE + LINE + TILE + GAP
-    below = said + LINE * (len(predictions) + 1) + GAP
+    below = said + LINE * (len(predictions) + 2) + GAP
     height = below + (2 * LINE + LITTLE + EDGE if alike else 0.0)
     figure = blank(WIDTH, height)
     with style():
-        name = shown(explanation.label, 24)
-        kind = "speaks for" if explanation.exact else "hiding it lowers"
-        for at, (pixels, title) in enumerate(((small, "the picture"), (heat, f"orange: {kind} “{name}”, blue: the opposite"))):
+        for at, (pixels, title) in enumerate(((small, "the picture"), (heat, f"heat map for “{shown(explanation.label, 28)}”"))):
             axes = place(figure, left=EDGE + at * (TILE + GAP), bottom=height - EDGE - LINE - TILE, right=0, top=EDGE + LINE)
             _tile(axes, pixels, title, TILE, 9.5)
         _lines(figure, predictions, explanation, height, said)
@@ -82,11 +80,14 @@ def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: E
     for at, entry in enumerate(predictions):
         _text(figure, f"{shown(entry['label'], 40)}  {entry['score']:.1%}", height, top + at * LINE, "ink")
     if explanation.bias is None:
+        key = "orange: hiding the place lowers the score of the class; blue: it raises it"
         told = "approximate: a grey patch was laid over one place after the other"
     else:
         places = explanation.logit - explanation.bias
-        told = f"exact: places {places:+.2f}, fixed number {explanation.bias:+.2f}, together the score {explanation.logit:+.2f}"
-    _text(figure, told, height, top + len(predictions) * LINE, "muted")
+        key = "orange: speaks for the class; blue: against it; grey: no matter"
+        told = f"exact: places {places:+.2f} and the fixed number {explanation.bias:+.2f} make the score {explanation.logit:+.2f}"
+    for at, text in enumerate((key, told)):
+        _text(figure, text, height, top + (len(predictions) + at) * LINE, "muted")
 
 
 def _text(figure: Figure, text: str, height: float, top: float, tint: str) -> None:
