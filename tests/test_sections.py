@@ -31,8 +31,11 @@ def made(tmp_path: Path, classes: int, each: int = 4) -> Record:
 
 def test_every_figure_has_a_sentence_an_alternative_and_its_numbers(tmp_path: Path) -> None:
     record = made(tmp_path, 3)
-    for build in SECTIONS.values():
+    for name, build in SECTIONS.items():
         section = build(record, EN)
+        if name in {"sample", "heat"}:
+            assert section is None, "no insights were made by hand"
+            continue
         assert section is not None
         for picture in section.pictures:
             assert picture.says.endswith(".")
