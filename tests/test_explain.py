@@ -166,20 +166,20 @@ def test_nothing_judged_nothing_explained(train_here: Train) -> None:
 
 def test_images_that_went_away_leave_the_others(train_here: Train, monkeypatch: pytest.MonkeyPatch, warm: Path) -> None:
     from seefit.data.image import Undecodable
-    from seefit.insights import explain
+    from seefit.training.engine import read_image
 
-    whole, calls = explain.read_image, []
+    calls: list[str] = []
 
     def gone(sample: Any, sha256: str, max_pixels: int) -> Any:
         calls.append(sample.name)
         if len(calls) % 2:
             raise Undecodable("no such file", where=sample.path)
-        return whole(sample, sha256, max_pixels)
+        return read_image(sample, sha256, max_pixels)
 
-    monkeypatch.setattr(explain, "read_image", gone)
+    monkeypatch.setattr("seefit.insights.explain.read_image", gone)
     kept = json.loads((train_here().path / "insights" / "explain.json").read_text())
     assert len(kept["pictures"]) == len(calls) // 2
-    monkeypatch.setattr(explain, "read_image", lambda *_: (_ for _ in ()).throw(Undecodable("no such file")))
+    monkeypatch.setattr("seefit.insights.explain.read_image", lambda *_: (_ for _ in ()).throw(Undecodable("no such file")))
     kept = json.loads((train_here(out="none").path / "insights" / "explain.json").read_text())
     assert (kept["pictures"], kept["checks"]) == ([], None)
     assert kept["sample"]

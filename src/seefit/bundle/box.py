@@ -86,8 +86,7 @@ def on_picture(values: Float, fit: Fit, size: tuple[int, int], shape: tuple[int,
     box = box_of(fit, *size)
     rows, rows_seen = _between(len(values), box.top, box.height, size[1], shape[0])
     columns, columns_seen = _between(len(values), box.left, box.width, size[0], shape[1])
-    heat: Float = rows @ values @ columns.T
-    return heat, np.logical_and.outer(rows_seen, columns_seen)
+    return np.asarray(rows @ values @ columns.T, np.float32), np.logical_and.outer(rows_seen, columns_seen)
 
 
 def _between(places: int, start: int, length: int, size: int, pixels: int) -> tuple[Float, NDArray[np.bool_]]:

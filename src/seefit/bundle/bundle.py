@@ -162,7 +162,12 @@ class Bundle:
     @cached_property
     def explainer(self) -> Explainer:
         """What explains answers: a session of its own, since ONNX Runtime would compute the class map for every prediction."""
-        return Explainer(self.network(), self.classes)
+        try:
+            return Explainer(self.network(), self.classes)
+        except (SeefitError, MemoryError):
+            raise
+        except Exception as error:  # as in _open
+            raise _foreign_graph(self.folder, error) from error
 
     def network(self) -> ModelProto:
         """Read the ``network`` part of the graph again, with the class map where it has one."""

@@ -52,4 +52,4 @@ def blocks_of(features: Float) -> Blocks:
 
 def _directions(rows: Float) -> Float:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, np.float32(1))
+    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)

@@ -50,13 +50,13 @@ def draw_explained(
     with style():
         for at, (pixels, title) in enumerate(((small, "the picture"), (heat, f"heat map for “{shown(explanation.label, 28)}”"))):
             axes = place(figure, left=EDGE + at * (TILE + GAP), bottom=height - EDGE - LINE - TILE, right=0, top=EDGE + LINE)
-            _tile(axes, pixels, title, TILE, 9.5)
+            _tile(axes, pixels, title, TILE, height)
         _lines(figure, predictions, explanation, height, said)
         if alike:
             _text(figure, "the most similar training images", height, below, "muted")
         for at, (pixels, title) in enumerate(alike):
             axes = place(figure, left=EDGE + at * (LITTLE + GAP / 2), bottom=EDGE, right=0, top=below + 2 * LINE)
-            _tile(axes, pixels, title, LITTLE, 9.0)
+            _tile(axes, pixels, title, LITTLE, height)
     return figure
 
 
@@ -66,13 +66,12 @@ def _small(picture: Pixels, side_px: int) -> Pixels:
     return np.asarray(image)
 
 
-def _tile(axes: Axes, pixels: Pixels, title: str, side: float, size: float) -> None:
-    width, height = axes.figure.get_size_inches() * 72
+def _tile(axes: Axes, pixels: Pixels, title: str, side: float, height: float) -> None:
     box = axes.get_position()
-    axes.set_position((box.x0, box.y1 - side / height, side / width, side / height))
+    axes.set_position((box.x0, box.y1 - side / height, side / WIDTH, side / height))
     axes.imshow(_small(pixels, SIDE_PX), interpolation="antialiased")
     axes.set_anchor("N")
-    axes.set_title(title, size=size, pad=5, color=colour("muted"))
+    axes.set_title(title, size=9.5, pad=5, color=colour("muted"))
     axes.set_axis_off()
 
 
