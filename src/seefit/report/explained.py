@@ -11,11 +11,11 @@ from PIL import Image
 
 from seefit.bundle.explanation import Explanation
 from seefit.bundle.graph import Fit
+from seefit.data.gallery import fonts
 from seefit.drawing import blank, colour, place, shown, style
 from seefit.report.overlay import overlay
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Pixels = NDArray[np.uint8]
@@ -49,14 +49,12 @@ def draw_explained(
     figure = blank(WIDTH, height)
     with style():
         for at, (pixels, title) in enumerate(((small, "the picture"), (heat, f"heat map for “{shown(explanation.label, 28)}”"))):
-            axes = place(figure, left=EDGE + at * (TILE + GAP), bottom=height - EDGE - LINE - TILE, right=0, top=EDGE + LINE)
-            _tile(axes, pixels, title, TILE, height)
-        _lines(figure, predictions, explanation, height, said)
+            _tile(figure, pixels, title, EDGE + at * (TILE + GAP), EDGE + LINE, TILE)
+        _lines(figure, predictions, explanation, said)
         if alike:
-            _text(figure, "the most similar training images", height, below, "muted")
+            _text(figure, "the most similar training images", below, "muted")
         for at, (pixels, title) in enumerate(alike):
-            axes = place(figure, left=EDGE + at * (LITTLE + GAP / 2), bottom=EDGE, right=0, top=below + 2 * LINE)
-            _tile(axes, pixels, title, LITTLE, height)
+            _tile(figure, pixels, title, EDGE + at * (LITTLE + GAP / 2), below + 2 * LINE, LITTLE)
     return figure
 
 
@@ -66,18 +64,18 @@ def _small(picture: Pixels, side_px: int) -> Pixels:
     return np.asarray(image)
 
 
-def _tile(axes: Axes, pixels: Pixels, title: str, side: float, height: float) -> None:
-    box = axes.get_position()
-    axes.set_position((box.x0, box.y1 - side / height, side / WIDTH, side / height))
+def _tile(figure: Figure, pixels: Pixels, title: str, left: float, top: float, side: float) -> None:
+    height = figure.get_size_inches()[1] * 72
+    axes = place(figure, left=left, bottom=height - top - side, right=WIDTH - left - side, top=top)
     axes.imshow(_small(pixels, SIDE_PX), interpolation="antialiased")
     axes.set_anchor("N")
-    axes.set_title(title, size=9.5, pad=5, color=colour("muted"))
+    axes.set_title(title, size=9.5, pad=5, family=fonts(), color=colour("muted"))
     axes.set_axis_off()
 
 
-def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: Explanation, height: float, top: float) -> None:
+def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: Explanation, top: float) -> None:
     for at, entry in enumerate(predictions):
-        _text(figure, f"{shown(entry['label'], 40)}  {entry['score']:.1%}", height, top + at * LINE, "ink")
+        _text(figure, f"{shown(entry['label'], 40)}  {entry['score']:.1%}", top + at * LINE, "ink")
     if explanation.bias is None:
         key = "orange: hiding the place lowers the score of the class; blue: it raises it"
         told = "approximate: a grey patch was laid over one place after the other"
@@ -86,8 +84,9 @@ def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: E
         key = "orange: speaks for the class; blue: against it; grey: no matter"
         told = f"exact: places {places:+.2f} and the fixed number {explanation.bias:+.2f} make the score {explanation.logit:+.2f}"
     for at, text in enumerate((key, told)):
-        _text(figure, text, height, top + (len(predictions) + at) * LINE, "muted")
+        _text(figure, text, top + (len(predictions) + at) * LINE, "muted")
 
 
-def _text(figure: Figure, text: str, height: float, top: float, tint: str) -> None:
-    figure.text(EDGE / WIDTH, 1 - top / height, text, size=10, va="top", color=colour(tint))
+def _text(figure: Figure, text: str, top: float, tint: str) -> None:
+    height = figure.get_size_inches()[1] * 72
+    figure.text(EDGE / WIDTH, 1 - top / height, text, size=10, va="top", family=fonts(), color=colour(tint))
