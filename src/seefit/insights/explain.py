@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.bundle.explanation import Explainer, Explanation
+from seefit.bundle.explanation import Explanation
 from seefit.data.dataset import Sample
 from seefit.data.image import Undecodable, Unreadable
 from seefit.errors import RunError
@@ -23,7 +23,8 @@ from seefit.training.engine import read_image
 
 SAMPLE = 8  # predictions that are drawn by chance
 NEAREST = 3  # training images beside a picture
-OCCLUDED = (8, 4)  # mistakes and drawn pictures that are explained where each takes dozens of runs of the network
+OCCLUDED = (4, 12)  # pictures that are explained, at least and at most, where each takes dozens of runs of the network
+ONE_IN = 250  # and no more than one for so many images of the run, so that explaining takes a fraction of the time of their features
 CHECKED = 16  # pictures whose maps are checked
 
 Float = NDArray[np.float32]
@@ -37,21 +38,21 @@ class Explained:
         row: Its number in predictions.csv, from 0.
         sample: The image.
         pixels: (3, S, S), preprocessed.
-        explanation: Of the predicted class.
+        explanation: Of the predicted class; None where too many others were explained already.
     """
 
     row: int
     sample: Sample
     pixels: Float
-    explanation: Explanation
+    explanation: Explanation | None
 
 
 def find_explain(material: Material) -> dict[str, Any] | None:
     """Explain the worst mistakes and a random sample of predictions; None where nothing was judged.
 
     Returns:
-        ``exact``, ``fit``, ``sample`` (rows of predictions.csv), ``pictures`` (per row the map as whole numbers up to 127 of its peak,
-        logit, bias, nearest training images) and ``checks``.
+        ``exact``, ``fit``, ``sample`` (rows of predictions.csv), ``pictures`` (per row the nearest training images and, as far as there is
+        one, the map as whole numbers up to 127 of its peak, logit and bias) and ``checks``.
     """
     judged = material.judged
     if judged is None:
@@ -60,43 +61,49 @@ def find_explain(material: Material) -> dict[str, Any] | None:
     number = {row.path: i for i, row in enumerate(predictions)}
     wrong = [number[row.path] for row in worst_mistakes(predictions)]
     drawn = np.random.default_rng(material.settings.seed).permutation(len(predictions))[:SAMPLE].tolist()
-    explainer = material.bundle.explainer
-    chosen = [*wrong, *drawn] if explainer.exact else [*wrong[: OCCLUDED[0]], *drawn[: OCCLUDED[1]]]
-    names = {judged.names[row] for row in chosen}
-    samples = {sample.name: sample for sample in material.scan.samples if sample.name in names}
-    found = [one for row in dict.fromkeys(chosen) if (one := _explained(material, judged, samples, row)) is not None]
-    pictures = [_written(one) for one in found]
-    for picture, alike in zip(pictures, _nearest(material, judged, found), strict=False):
-        picture["nearest"] = alike
+    rows = list(dict.fromkeys([*wrong, *drawn]))
+    found = _explained(material, judged, rows, _affordable(material, wrong, drawn))
+    alike = _nearest(material, judged, found)
     return {
-        "exact": explainer.exact,
+        "exact": material.bundle.explainer.exact,
         "fit": material.bundle.manifest["fit"],
         "sample": drawn,
-        "pictures": pictures,
-        "checks": _checks(material, judged, explainer, _spread(found, set(drawn))),
+        "pictures": [{"row": one.row, **_written(one.explanation), "nearest": near} for one, near in zip(found, alike, strict=True)],
+        "checks": _checks(material, judged, _to_check(found, set(drawn))),
     }
 
 
-def _explained(material: Material, judged: Scores, samples: Mapping[str, Sample], row: int) -> Explained | None:
-    """Explain the answer to one judged image; None where its file is gone."""
-    sample = samples.get(judged.names[row])
-    if sample is None:
-        return None
-    try:
-        image = read_image(sample, judged.sha256[row], material.settings.max_pixels)
-    except (Undecodable, Unreadable, RunError):
-        return None
-    pixels = material.bundle.reference.pixels(image)
-    return Explained(row, sample, pixels, material.bundle.explainer.explain(pixels))
+def _affordable(material: Material, wrong: list[int], drawn: list[int]) -> set[int]:
+    """Return the rows whose maps are made: all where they cost nothing, else some, two mistakes for each drawn picture."""
+    if material.bundle.explainer.exact:
+        return {*wrong, *drawn}
+    most = min(max(len(material.scan.samples) // ONE_IN, OCCLUDED[0]), OCCLUDED[1])
+    return {*wrong[: most - most // 3], *drawn[: most // 3]}
 
 
-def _written(one: Explained) -> dict[str, Any]:
-    found = one.explanation
+def _explained(material: Material, judged: Scores, rows: Sequence[int], mapped: set[int]) -> list[Explained]:
+    """Explain the answers to judged images, those in ``mapped`` with a map; images whose file is gone are left out."""
+    names = {judged.names[row] for row in rows}
+    samples = {sample.name: sample for sample in material.scan.samples if sample.name in names}
+    bundle, found = material.bundle, []
+    for row in rows:
+        try:
+            image = read_image(samples[judged.names[row]], judged.sha256[row], material.settings.max_pixels)
+        except (KeyError, Undecodable, Unreadable, RunError):
+            continue
+        pixels = bundle.reference.pixels(image)
+        explanation = bundle.explainer.explain(pixels) if row in mapped else None
+        found.append(Explained(row, samples[judged.names[row]], pixels, explanation))
+    return found
+
+
+def _written(found: Explanation | None) -> dict[str, Any]:
+    if found is None:
+        return {}
     finite = np.nan_to_num(found.map, posinf=0.0, neginf=0.0)
     peak = float(np.abs(finite).max()) or 1.0
     whole = np.rint(finite / peak * 127).astype(np.int8)
     return {
-        "row": one.row,
         "label": found.label,
         "map": base64.b64encode(whole.tobytes()).decode("ascii"),
         "peak": peak,
@@ -108,7 +115,7 @@ def _written(one: Explained) -> dict[str, Any]:
 def _nearest(material: Material, judged: Scores, found: Sequence[Explained]) -> list[list[dict[str, Any]]]:
     """Return the nearest training images of each, by the features that the probe was fitted on: they are kept."""
     if material.settings.from_scratch or not found:
-        return []
+        return [[] for _ in found]
     train, extractor = material.train, material.probe.extractor
     queries = extractor.extract([one.sample for one in found], [judged.sha256[one.row] for one in found])
     rows, cosines = nearest(queries, blocks_of(material.features(train)), NEAREST)
@@ -121,25 +128,27 @@ def _nearest(material: Material, judged: Scores, found: Sequence[Explained]) -> 
     ]
 
 
-def _spread(found: Sequence[Explained], drawn: set[int]) -> list[Explained]:
-    """Return the pictures to check: those drawn by chance first, then mistakes."""
-    return sorted(found, key=lambda one: one.row not in drawn)[:CHECKED]
+def _to_check(found: Sequence[Explained], drawn: set[int]) -> list[tuple[int, Float, Explanation]]:
+    """Return row, pixels and explanation of the pictures to check: those drawn by chance first, then mistakes."""
+    ordered = sorted(found, key=lambda one: one.row not in drawn)
+    return [(one.row, one.pixels, one.explanation) for one in ordered if one.explanation is not None][:CHECKED]
 
 
-def _checks(material: Material, judged: Scores, explainer: Explainer, some: Sequence[Explained]) -> dict[str, Any] | None:
+def _checks(material: Material, judged: Scores, some: Sequence[tuple[int, Float, Explanation]]) -> dict[str, Any] | None:
     """Check the maps; one by occlusion comes from the answers alone, so shuffled weights would tell nothing new of it."""
     if not some:
         return None
-    pictures, maps = [one.pixels for one in some], [one.explanation.map for one in some]
-    groups = None if judged.groups is None else judged.groups[[one.row for one in some]]
-    seed = material.settings.seed
+    rows, pictures, explanations = (list(column) for column in zip(*some, strict=True))
+    maps = [found.map for found in explanations]
+    groups = None if judged.groups is None else judged.groups[rows]
+    explainer, seed = material.bundle.explainer, material.settings.seed
     gone = deletion(explainer, pictures, maps, groups=groups, seed=seed)
     found: dict[str, Any] = {
         "images": len(some),
         "deletion": {"map": gone.map, "random": gone.random, "gain": gone.gain.to_json()},
     }
     if explainer.exact:
-        labels = [one.explanation.label for one in some]
+        labels = [found.label for found in explanations]
         network, classes = material.bundle.network(), material.classes
         likeness = likeness_to_random(network, classes, pictures, maps, labels, groups=groups, seed=seed)
         found |= {name: estimate.to_json() for name, estimate in likeness.items()}

@@ -71,7 +71,7 @@ def _card(record: Record, words: Words, row: Prediction, explained: dict[str, An
     if own.get("weight") not in {None, "", "1", "1.0"}:
         lines.append(words("mistakes.weight", weight=f"{float(own['weight']):.2f}"))
     heat = heat_says = ""
-    if small is not None and explained is not None:
+    if small is not None and explained is not None and "map" in explained:
         values = read_map(explained)
         heat = address(overlay(small.pixels, values, record.bundle["fit"], small.size), quality=60)
         down, across = strongest(values)
