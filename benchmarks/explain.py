@@ -9,9 +9,12 @@ is read but for the groups, which intervals keep together. Times are of the proc
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +27,6 @@ from seefit.data.image import decode
 from seefit.data.splitfile import SplitRow, read_split
 from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.explain import deletion, likeness_to_random
-from seefit.evaluation.intervals import Estimate
 from seefit.pipeline import train
 from seefit.report.record import read_run
 from seefit.settings import make_settings
@@ -38,16 +40,15 @@ def chosen(run: Path, count: int) -> list[SplitRow]:
     return [rows[i] for i in np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
-def sums(bundle: Bundle, pictures: list[Float]) -> list[Explanation]:
-    """Print how far map and bias are from the logit, over all classes; return the explanations of the predicted ones."""
+def sums(bundle: Bundle, pictures: list[Float]) -> tuple[list[Explanation], dict[str, float]]:
+    """Return the explanations of the predicted classes, and how far map and bias are from the logit over all classes."""
     found = [bundle.explainer.explain(pixels, label) for pixels in pictures for label in (None, *bundle.classes)]
     off = [abs(float(one.map.sum()) + (one.bias or 0) - one.logit) for one in found]
-    print(f"parts of the map against the logit: {len(off)} maps of {len(pictures)} images, largest difference {max(off):.1e}")
-    return found[:: 1 + len(bundle.classes)]
+    return found[:: 1 + len(bundle.classes)], {"maps": len(off), "images": len(pictures), "largest_difference": max(off)}
 
 
-def cost(bundle: Bundle, pictures: list[Float]) -> None:
-    """Print milliseconds of the processor per image: without the map in the graph, with it there, and with it asked for."""
+def cost(bundle: Bundle, pictures: list[Float]) -> dict[str, float]:
+    """Return median milliseconds of the processor per image: without the map in the graph, with it there, and with it asked for."""
     whole = bundle.network()
     sessions = [open_session(network, intra_threads=1) for network in (without_class_map(whole), whole, whole)]
     outputs = [["probabilities"], ["probabilities"], ["probabilities", "map", "map_bias"]]
@@ -57,14 +58,8 @@ def cost(bundle: Bundle, pictures: list[Float]) -> None:
             started = time.process_time()
             session.run(wanted, {"pixels": pixels[np.newaxis]})
             row[way] = time.process_time() - started
-    for name, way in (("plain prediction", 0), ("with the map in the graph, not asked for", 1), ("with the map", 2)):
-        ratio = np.median(times[:, way] / times[:, 0])
-        print(f"{name}: {1000 * np.median(times[:, way]):.2f} ms per image, {ratio:.3f} times the plain one (medians)")
-
-
-def told(estimate: Estimate) -> str:
-    """Write a figure with its interval."""
-    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+    plain, there, asked = (1000 * np.median(times, 0)).round(3).tolist()
+    return {"plain": plain, "map_not_asked_for": there, "map": asked, "ratio": round(float(np.median(times[:, 2] / times[:, 0])), 3)}
 
 
 def main() -> None:
@@ -77,14 +72,17 @@ def main() -> None:
         bundle, rows, root = load(run), chosen(run, args.images), Path(read_run(run, rows=False).config["root"])
         pictures = [bundle.reference.pixels(decode(root / row.path)) for row in rows]
         groups = group_numbers([row.group for row in rows])
-        found = sums(bundle, pictures)
-        cost(bundle, pictures)
+        found, adds_up = sums(bundle, pictures)
+        times = cost(bundle, pictures)
         maps, labels = [one.map for one in found], [one.label for one in found]
         gone = deletion(bundle.explainer, pictures, maps, groups=groups, seed=0)
-        print(f"deletion: {gone.map:.4f} by the map, {gone.random:.4f} by chance, gain {told(gone.gain)}")
         like = likeness_to_random(bundle.network(), bundle.classes, pictures, maps, labels, groups=groups, seed=0)
-        for part, estimate in like.items():
-            print(f"rank correlation with the map of a model whose {part} is shuffled: {told(estimate)}")
+        table: dict[str, Any] = {"map and bias against the logit": adds_up, "milliseconds": times}
+        table["deletion"] = {"map": gone.map, "random": gone.random, "gain": gone.gain.to_json()}
+        table |= {f"rank correlation, {part} shuffled": estimate.to_json() for part, estimate in like.items()}
+        for name, figures in table.items():
+            print(f"{name}: {figures}", file=sys.stderr)
+        print(json.dumps(table))
 
 
 if __name__ == "__main__":

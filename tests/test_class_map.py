@@ -242,3 +242,19 @@ def test_lite0_on_real_photographs(lite0: Path, monkeypatch: pytest.MonkeyPatch,
         assert image.size == (300, 300)
     pooled = with_map(features_model(backbone, ("pooled",)), 1280)
     check_sum(pooled, bundle.reference.pixels(np.asarray(Image.open(path).convert("RGB")))[np.newaxis])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "linear"),
+    [("resnet18", True), ("swin_tiny_patch4_window7_224", True), ("mobilenetv3_small_050", False), ("vit_tiny_patch16_224", False)],
+)
+def test_networks_that_pool_last_have_a_map_of_their_own_pooling(name: str, linear: bool) -> None:
+    backbone = load_backbone(name, seed=0)
+    side = backbone.image_size
+    pixels = np.random.default_rng(0).normal(size=(2, 3, side, side)).astype(np.float32)
+    own = with_map(features_model(backbone, ("pooled",)), feature_size(backbone, ("pooled",)))
+    assert has_class_map(own) is linear
+    late = [stage.name for stage in backbone.stages if stage.side][-2:]
+    for network in [own] * linear + [with_map(features_model(backbone, late), feature_size(backbone, late))]:
+        check_sum(network, pixels)
