@@ -82,6 +82,7 @@ def test_a_bundle_of_format_1_still_loads_and_answers_as_then(tmp_path: Path) ->
     bundle = load(tmp_path)
     bundle.verify()
     assert bundle.classes == ("Äpfel", "<b>pears</b>", "quinces 10")
+    assert not bundle.explain(tmp_path / "golden" / "rgb.png").exact, "there was no class map then"
 
 
 @pytest.mark.parametrize("classes", [("<script>alert(1)</script>", "\x1b[31mred\x1b[0m"), ("a,b\n\t\"c'", "\0"), ("é 🐈", "2"), ("", " ")])

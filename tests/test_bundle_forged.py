@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from forged import Spoil, change_model, damage, refusal, reseal, save_tensors
 from seefit.bundle import bundle as module
 from seefit.bundle.bundle import load
-from seefit.errors import SeefitError
+from seefit.errors import ArtefactError, SeefitError
 from seefit.models.backbone import Backbone
 from tiny import make_bundle
 
@@ -180,12 +180,16 @@ def without_seam(model: ModelProto) -> None:
     del model.graph.value_info[:]
 
 
+def softmax(model: ModelProto) -> Any:
+    return next(node for node in model.graph.node if node.name == "softmax")
+
+
 def unknown_operator(model: ModelProto) -> None:
-    model.graph.node[-1].op_type = "Nonsense"
+    softmax(model).op_type = "Nonsense"
 
 
 def escape_codes(model: ModelProto) -> None:
-    model.graph.node[-1].op_type = "N\x1bNSENSE"
+    softmax(model).op_type = "N\x1bNSENSE"
 
 
 def other_input(model: ModelProto) -> None:
@@ -204,10 +208,24 @@ def test_a_graph_of_another_kind(spoil: Spoil, bundle: Path, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")  # ONNX Runtime, too, keeps quiet: stdout belongs to --json
 
 
+def test_a_class_map_of_another_kind_is_told_when_it_is_asked_for(bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def spoil(model: ModelProto) -> None:
+        next(node for node in model.graph.node if node.name == "map").op_type = "Nonsense"
+
+    change_model(bundle, spoil)
+    found = load(bundle)
+    with pytest.raises(ArtefactError) as caught:
+        found.explain(bundle / "golden" / "rgb.png")
+    assert str(caught.value).startswith(
+        damage(bundle / "model.onnx", "Expected a graph from image over pixels to probabilities, got another")
+    )
+    assert capfd.readouterr() == ("", "")
+
+
 def one_number(model: ModelProto) -> None:
     from onnx import helper
 
-    last = model.graph.node[-1]
+    last = softmax(model)
     last.CopyFrom(helper.make_node("ReduceSum", last.input, last.output, keepdims=0))
     del model.graph.output[0].type.tensor_type.shape.dim[:]
 

@@ -104,6 +104,7 @@ def test_several_networks_become_one_bundle(quick: SimpleNamespace, train_here: 
     assert bundle.manifest["views"] == ["as it is", "mirrored left to right", "mirrored top to bottom", "upside down"]
     assert [member["backbone"] for member in bundle.manifest["members"]] == ["tf_efficientnet_lite0"] * 2
     assert bundle.manifest["features"] == ["members"]
+    assert bundle.manifest["class_map"] == 8
     resolved = yaml.safe_load((run.path / "config.yaml").read_text())["resolved"]
     assert (resolved["members"], resolved["views"]) == (bundle.manifest["members"], bundle.manifest["views"])
     assert [row["member"] for row in read_csv(run.path / "history.csv")] == ["0", "1"]

@@ -116,6 +116,9 @@ def test_what_is_trained_is_what_is_shipped(little: str, photo_folder: PhotoFold
     bundle = load(run.path)
     bundle.verify()
     assert bundle.manifest["method"] == "finetune"
+    found = bundle.explain(next(photo_folder(1).rglob("*.png")))
+    assert found.bias is not None
+    assert float(found.map.sum()) + found.bias == pytest.approx(found.logit, abs=1e-4)
     assert json.loads((run.path / "metrics.json").read_text())["seconds"]["finetune"] > 0
     weights = run.path / "bundle" / "backbone.safetensors"
     assert weights.exists() is (freeze != "all")

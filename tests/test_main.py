@@ -25,6 +25,7 @@ COMMANDS = [
     "check",
     "demo",
     "evaluate",
+    "explain",
     "features",
     "lr-find",
     "models",

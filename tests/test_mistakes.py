@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from made_run import make_run, write_rows
-from seefit.report.mistakes import loss_text, mistakes_section, worst_mistakes
+from seefit.report.cards import loss_text
+from seefit.report.mistakes import mistakes_section, worst_mistakes
 from seefit.report.record import Prediction, read_run
 from seefit.report.words import Words
 

@@ -212,4 +212,4 @@ def test_memory_that_cannot_be_had_is_no_fault_of_the_model() -> None:
     big (int64[1] pixels) => (float[N] features) { features = ConstantOfShape(pixels) }""")
     session = open_session(model, intra_threads=1)
     with pytest.raises(MemoryError):
-        runtime._run(session, ["features"], {"pixels": np.array([2**50])})
+        runtime.run_session(session, ["features"], {"pixels": np.array([2**50])})

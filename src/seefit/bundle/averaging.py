@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 FEATURES = "members"  # the output of the merged network
+VIEWS = "views"  # all that it sees of a batch, view after view
 View = tuple[int, ...]  # the axes of (N, 3, S, S) pixels that are turned round: none for the image as it is
 
 Colour = tuple[float, float, float]
@@ -76,6 +77,13 @@ def average_heads(members: Sequence[Member]) -> tuple[NDArray[np.float32], NDArr
     return np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)
 
 
+def views_in(model: ModelProto) -> list[View]:
+    """Return the views that a network from `average_networks` sees of a picture; none of any other network."""
+    nodes = {node.name: node for node in model.graph.node}
+    names = nodes[VIEWS].input if {VIEWS, FEATURES} <= set(nodes) else []
+    return [tuple(int(axis) for axis in name.split("-")[1:]) for name in names]
+
+
 def _add_views(graph: GraphProto, views: Sequence[View]) -> None:
     """Add what makes ``views`` (V · N, 3, S, S) of ``pixels``, view after view."""
     from onnx import helper
@@ -91,7 +99,7 @@ def _add_views(graph: GraphProto, views: Sequence[View]) -> None:
         else:
             graph.node.append(helper.make_node("Identity", ["pixels"], [name], name=name))
         names.append(name)
-    graph.node.append(helper.make_node("Concat", names, ["views"], name="views", axis=0))
+    graph.node.append(helper.make_node("Concat", names, [VIEWS], name=VIEWS, axis=0))
 
 
 def _add_member(graph: GraphProto, number: int, member: Member, first: Member, views: int) -> None:
@@ -116,12 +124,12 @@ def _add_normalisation(graph: GraphProto, number: int, member: Member, first: Me
 
     pixels, around = f"member-{number}/pixels", f"average-{number}/"
     if (member.mean, member.std) == (first.mean, first.std):
-        graph.node.append(helper.make_node("Identity", ["views"], [pixels], name=pixels))
+        graph.node.append(helper.make_node("Identity", [VIEWS], [pixels], name=pixels))
         return
     mean, std, base, spread = (np.array(values).reshape(3, 1, 1) for values in (member.mean, member.std, first.mean, first.std))
     factor = _constant(graph, f"{around}factor", (spread / std).astype(np.float32))
     offset = _constant(graph, f"{around}offset", ((base - mean) / std).astype(np.float32))
-    graph.node.append(helper.make_node("Mul", ["views", factor], [f"{around}scaled"], name=f"{around}scaled"))
+    graph.node.append(helper.make_node("Mul", [VIEWS, factor], [f"{around}scaled"], name=f"{around}scaled"))
     graph.node.append(helper.make_node("Add", [f"{around}scaled", offset], [pixels], name=pixels))
 
 

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle import graph
+from seefit.bundle.class_map import add_class_map, has_class_map, without_class_map
+from seefit.bundle.explanation import Explainer, Explanation
 from seefit.bundle.golden import golden_images
 from seefit.bundle.manifest import FORMAT, MANIFEST, damaged, folder_of, manifest_hash, read_manifest
 from seefit.bundle.runtime import Reference
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_MODEL_BYTES = 2**31 - 1  # what a protobuf can hold
 MAX_HEADER_BYTES = 2**16  # of a safetensors file; ours take some hundred
+ABOUT_MAP = "map.sum() + map_bias = logits[explain_class], before the temperature; -1, the default, stands for the predicted class"
 TOLERANCE = 1e-3  # of a probability, on golden images
 DECODER_RULES = (
     "first frame; EXIF orientation applied; 16-bit grey divided by 65535; CMYK, palette, grey and 1-bit to RGB; "
@@ -86,7 +90,8 @@ def save_bundle(folder: Path, parts: Parts) -> str:
     except OSError as error:
         raise resource_error(error, folder) from error
     network = graph.network_model(parts.features, parts.weight, parts.bias, parts.temperature)
-    merged = graph.merge(parts.preprocess, network, _metadata(parts))
+    map_side = add_class_map(network)
+    merged = graph.merge(parts.preprocess, network, _metadata(parts) | ({"class_map": ABOUT_MAP} if map_side else {}))
     golden = golden_images()
     files = {**parts.files, **{f"golden/{name}": data for name, data in golden.items()}}
     files["model.onnx"] = merged.SerializeToString()
@@ -101,6 +106,7 @@ def save_bundle(folder: Path, parts: Parts) -> str:
         "classes": list(parts.classes),
         "temperature": parts.temperature,
         **parts.about,
+        "class_map": map_side,
         "decoder": {"version": DECODER_VERSION, "max_pixels": MAX_PIXELS, "rules": DECODER_RULES},
         "golden": list(golden),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
@@ -124,7 +130,8 @@ class Bundle:
         self.folder, self.manifest = folder, manifest
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.hash: str = manifest["hash"]
-        self.reference = Reference(*graph.split(model))
+        preprocess, network = graph.split(model)
+        self.reference = Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 
     def predict(self, images: str | Path | Iterable[str | Path]) -> list[list[dict[str, Any]]]:
         """Predict files and folders.
@@ -151,6 +158,37 @@ class Bundle:
         from seefit.data.sources import list_images
 
         return predict(self, list_images([images] if isinstance(images, (str, Path)) else list(images)))
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains answers: a session of its own, since ONNX Runtime would compute the class map for every prediction."""
+        try:
+            return Explainer(self.network(), self.classes)
+        except (SeefitError, MemoryError):
+            raise
+        except Exception as error:  # as in _open
+            raise _foreign_graph(self.folder, error) from error
+
+    def network(self) -> ModelProto:
+        """Read the ``network`` part of the graph again, with the class map where it has one."""
+        return graph.split(_read_model(self.folder / "model.onnx"))[1]
+
+    def explain(self, image: str | Path, label: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Explanation:
+        """Tell what each place of a picture has to do with the answer.
+
+        Args:
+            image: Its file.
+            label: The class to explain; the predicted one when None.
+            max_pixels: As in `seefit.data.image.decode`.
+
+        Returns:
+            The exact class map; where the head is no sum over places, what hiding each place does, which is approximate.
+
+        Raises:
+            Undecodable: The image cannot be decoded.
+            UsageError: No class of that name.
+        """
+        return self.explainer.explain(self.reference.pixels(decode(Path(image), max_pixels=max_pixels)), label)
 
     def verify(self) -> None:
         """Ask for the golden images again and compare with the kept answers.

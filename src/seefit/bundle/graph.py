@@ -225,7 +225,7 @@ def features_model(backbone: Backbone, parts: Sequence[str]) -> ModelProto:
     from onnx import TensorProto, helper, numpy_helper
 
     stages = [backbone.stage(part.removesuffix(FLAT)) for part in parts]
-    model = _prune(onnx.load(backbone.onnx), [stage.name for stage in stages])
+    model = prune(onnx.load(backbone.onnx), [stage.name for stage in stages])
     graph = model.graph
     graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "places"))
     pieces: list[str] = []
@@ -310,7 +310,7 @@ def network_model(features: ModelProto, weight: NDArray[np.float32], bias: NDArr
 
 def features_part(network: ModelProto) -> ModelProto:
     """Cut a whole ``network`` part down to its features; the reverse of `network_model`."""
-    return _prune(network, ["features"])
+    return prune(network, ["features"])
 
 
 def merge(preprocess: ModelProto, network: ModelProto, metadata: dict[str, str] | None = None) -> ModelProto:
@@ -332,9 +332,9 @@ def merge(preprocess: ModelProto, network: ModelProto, metadata: dict[str, str] 
     pixels = graph.input[0]
     graph.value_info.append(pixels)  # the seam: kept as a named value, so that the parts can be told apart again
     nodes = [*preprocess.graph.node, *network.graph.node]
-    del graph.node[:], graph.input[:]
+    del graph.node[:], graph.input[0]
     graph.node.extend(nodes)
-    graph.input.extend(preprocess.graph.input)
+    graph.input.insert(0, preprocess.graph.input[0])
     for key, value in (metadata or {}).items():
         merged.metadata_props.add(key=key, value=value)
     checker.check_model(merged)
@@ -351,8 +351,8 @@ def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
     single = ValueInfoProto(name="pixels", type=batch.type)
     single.type.tensor_type.shape.dim[0].dim_value = 1  # preprocess takes one image, network a batch
     return (
-        _part(model, "preprocess", graph.node[:cut], graph.input, [single]),
-        _part(model, "network", graph.node[cut:], [batch], graph.output),
+        _part(model, "preprocess", graph.node[:cut], graph.input[:1], [single]),
+        _part(model, "network", graph.node[cut:], [batch, *graph.input[1:]], graph.output),
     )
 
 
@@ -369,7 +369,7 @@ def _part(model: ModelProto, name: str, nodes: Sequence[Any], inputs: Sequence[A
     return part
 
 
-def _prune(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
+def prune(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
     """Return the model cut down to what the named outputs need."""
     from onnx import ModelProto
 
@@ -382,7 +382,7 @@ def _prune(model: ModelProto, outputs: Sequence[str]) -> ModelProto:
     pruned.graph.name = "network"
     pruned.graph.node.extend(reversed(nodes))
     pruned.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in needed)
-    pruned.graph.input.extend(model.graph.input)
+    pruned.graph.input.extend(value for value in model.graph.input if value.name in needed)
     pruned.graph.output.extend(value for value in model.graph.output if value.name in outputs)
     return pruned
 

@@ -127,7 +127,7 @@ def _faults(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _usable(said: dict[str, Any]) -> dict[str, bool]:
-    size, temperature, hidden = said["image_size"], said["temperature"], said.get("hidden", 0)
+    size, temperature, hidden, class_map = said["image_size"], said["temperature"], said.get("hidden", 0), said.get("class_map", 0)
     return {
         "backbone": isinstance(said["backbone"], str),
         "fit": isinstance(said["fit"], str),
@@ -135,6 +135,7 @@ def _usable(said: dict[str, Any]) -> dict[str, bool]:
         "features": _texts(said["features"]),
         "hidden": type(hidden) is int and hidden >= (said.get("head") == "hidden"),
         "trained": _texts(said.get("trained", [])),
+        "class_map": type(class_map) is int and class_map >= 0,
         "temperature": isinstance(temperature, (int, float)) and 0 < temperature < 1e9,
     }
 

@@ -59,9 +59,15 @@ def _give_memory_back() -> Any:
     return options
 
 
-def _run(session: Any, outputs: list[str], inputs: dict[str, NDArray[Any]], options: Any = None) -> list[NDArray[np.float32]]:
+def run_session(session: Any, outputs: Sequence[str], inputs: dict[str, NDArray[Any]], options: Any = None) -> list[NDArray[np.float32]]:
+    """Run a session and return the named outputs.
+
+    Raises:
+        ArtefactError: The model cannot be run on these inputs.
+        MemoryError: There is too little memory.
+    """
     try:
-        found: list[NDArray[np.float32]] = session.run(outputs, inputs, options)
+        found: list[NDArray[np.float32]] = session.run(list(outputs), inputs, options)
     except Exception as error:  # the kinds that ONNX Runtime raises have no base of their own
         if "allocat" in str(error):
             raise MemoryError(str(error)) from error
@@ -101,12 +107,12 @@ class Reference:
             (3, S, S) float32, normalised.
         """
         options = _give_memory_back() if image.size > LARGE else None
-        pixels: NDArray[np.float32] = _run(self._preprocess, ["pixels"], {"image": image[np.newaxis]}, options)[0][0]
+        pixels: NDArray[np.float32] = run_session(self._preprocess, ["pixels"], {"image": image[np.newaxis]}, options)[0][0]
         return pixels
 
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""
-        return _run(self._network, list(outputs), {"pixels": pixels})
+        return run_session(self._network, outputs, {"pixels": pixels})
 
     def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch of images (3, S, S), in order; one batch per thread is under way."""

@@ -1,4 +1,4 @@
-"""The commands that leave no run: a rate to train with, networks, runs, the cache. They are a part of the one command line."""
+"""The commands that leave no run: explanations, a rate to train with, networks, runs, the cache. A part of the one command line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,28 @@ from seefit.cli import options as o
 from seefit.console import Console
 
 lookups = typer.Typer()
+
+
+@lookups.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run or a bundle.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="The picture.", show_default=False)],
+    label: Annotated[str | None, typer.Option("--class", help="The class to explain.", show_default="the predicted one")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw it into this .png or .svg file that is not there yet.", show_default="no picture")
+    ] = None,
+    max_pixels: o.MaxPixels = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Show what in a picture made the model say what it said, and the most similar training images."""
+    from seefit.cli.explain import explain as command
+
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+    return command(run, image, label=label, out=out, **limit, json_output=json, console=Console(quiet=quiet))
 
 
 @lookups.command()

@@ -84,13 +84,13 @@ def draw_tiles(tiles: Sequence[tuple[Pixels, *tuple[str, ...]]]) -> Figure:
             axes = place(figure, left=left, bottom=height - top - TILE, right=width - left - TILE, top=top)
             axes.imshow(pixels, interpolation="antialiased")
             axes.set_anchor("N")  # titles of one row stand on one line, whatever the shapes
-            axes.set_title("\n".join(shown(line, LONGEST_LABEL) for line in lines), size=10.5, pad=5, family=_fonts())
+            axes.set_title("\n".join(shown(line, LONGEST_LABEL) for line in lines), size=10.5, pad=5, family=fonts())
             axes.set_axis_off()
     return figure
 
 
 @functools.cache
-def _fonts() -> list[str]:
+def fonts() -> list[str]:
     """Return matplotlib's own font and those of this machine that have letters it lacks."""
     from matplotlib.font_manager import get_font_names
 

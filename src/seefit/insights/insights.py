@@ -14,6 +14,7 @@ from seefit.files import resource_error, to_json, write_text
 from seefit.insights.curves import find_curves
 from seefit.insights.decide import find_decide
 from seefit.insights.diagnosis import find_diagnosis
+from seefit.insights.explain import find_explain
 from seefit.insights.material import Material
 
 FOLDER = "insights"
@@ -22,6 +23,7 @@ INSIGHTS: dict[str, Insight] = {
     "diagnosis": find_diagnosis,
     "curves": find_curves,
     "decide": find_decide,
+    "explain": find_explain,
 }
 
 

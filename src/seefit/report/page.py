@@ -45,7 +45,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """One wrong prediction with its picture."""
+    """One prediction with its picture.
+
+    Attributes:
+        address: Of the picture; empty where it cannot be shown.
+        missing: Why it cannot.
+        title: Its name.
+        actual: What it really is.
+        predicted: What the model said.
+        lines: What else there is to say.
+        right: Whether the model was right.
+        heat: Address of the picture with the heat map over it; empty without one.
+        heat_says: What the heat map shows, for those who cannot see it.
+        alike: Addresses of the nearest training images, each with what it is.
+    """
 
     address: str
     missing: str
@@ -53,6 +66,10 @@ class Card:
     actual: str
     predicted: str
     lines: Sequence[str]
+    right: bool = False
+    heat: str = ""
+    heat_says: str = ""
+    alike: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +82,7 @@ class Section:
         lead: Paragraphs below the heading.
         pictures: Figures.
         tables: Tables, each with its caption; ``open_`` ones are shown, others fold.
-        cards: Wrong predictions.
+        cards: Predictions with their pictures.
         command: A command that goes with the paragraphs.
     """
 

@@ -203,7 +203,7 @@ def read_run(run: Path, *, rows: bool = True) -> Record:
         return record
     return replace(
         record,
-        predictions=_read_predictions(run / "predictions.csv"),
+        predictions=read_predictions(run / "predictions.csv"),
         skipped=_read_rows(run / "skipped.csv"),
         history=_read_rows(run / "history.csv"),
     )
@@ -274,8 +274,18 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     return list(_rows(path)) if path.is_file() else []
 
 
-def _read_predictions(path: Path) -> list[Prediction]:
-    """Read predictions row by row: up to 100 classes one column each, beyond that the five most likely ones."""
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read predictions.csv row by row: up to 100 classes one column each, beyond that the five most likely ones.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its rows in order; none where there is no file.
+
+    Raises:
+        RunError: The file is damaged.
+    """
     if not path.is_file():
         return []
     try:

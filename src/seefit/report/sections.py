@@ -17,6 +17,7 @@ from seefit.report.figures import draw_balance, draw_balance_ranks, draw_interva
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, public_name
+from seefit.report.sample import heat_section, sample_section
 from seefit.report.trust import reliability_section
 from seefit.report.words import Words
 
@@ -146,6 +147,8 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "curves": curves_section,
     "confusion": confusion_section,
     "mistakes": mistakes_section,
+    "sample": sample_section,
+    "heat": heat_section,
     "decide": decide_section,
     "benefit": benefit_section,
     "reliability": reliability_section,

@@ -73,9 +73,12 @@ class LogitHead(nn.Module):
         _set(self.logit, weight[1:] - weight[:1], bias[1:] - bias[:1])
 
     def learned(self, scale: Standardised) -> Head:
-        """Return the head on raw features: a row of zeros for the first class."""
-        weight, bias = scale.raw(*_columns(self.logit))
-        return Head(np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias]), "logit", 0.0)
+        """Return the head on raw features: half of the logit for the second class and half against the first.
+
+        Probabilities are those of zero and the whole logit, and what speaks for the first class can be seen, too.
+        """
+        weight, bias = (array / 2 for array in scale.raw(*_columns(self.logit)))
+        return Head(np.concatenate([-weight, weight]), np.concatenate([-bias, bias]), "logit", 0.0)
 
 
 class HiddenHead(nn.Module):

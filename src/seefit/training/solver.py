@@ -10,6 +10,7 @@ classes, where scikit-learn fits one column instead of two, C is twice that.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -35,14 +36,19 @@ class Standardised:
     @classmethod
     def of(cls, features: Float) -> Standardised:
         """Measure the columns of (N, D) features, a block of rows at a time in float64."""
-        total = np.zeros(features.shape[1])
-        squares = np.zeros(features.shape[1])
-        for start in range(0, len(features), 4096):
-            block = features[start : start + 4096].astype(np.float64)
-            total += block.sum(0)
-            squares += (block * block).sum(0)
-        mean = total / len(features)
-        variance = np.maximum(squares / len(features) - mean**2, 0)
+        return cls.of_blocks(features[start : start + 4096] for start in range(0, len(features), 4096))
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[Float]) -> Standardised:
+        """Measure the columns of features that come (n, D) at a time; at least one row."""
+        count, total, squares = 0, np.zeros(1), np.zeros(1)
+        for rows in blocks:
+            block = rows.astype(np.float64)
+            count += len(block)
+            total = total + block.sum(0)
+            squares = squares + (block * block).sum(0)
+        mean = total / count
+        variance = np.maximum(squares / count - mean**2, 0)
         spread = np.sqrt(variance)
         usable = spread > 1e-5 * (1 + np.abs(mean))
         floor = SPREAD_FLOOR * float(np.median(spread[usable])) if usable.any() else 1.0
