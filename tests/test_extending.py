@@ -306,15 +306,6 @@ def test_a_run_hands_its_settings_on_and_its_model_as_it_turned_out(home: Path) 
     assert [_choice(parts) for parts in (["pooled"], ["blocks.1/flat"], ["blocks.1", "pooled"])] == ["pooled", "flatten", "stages"]
 
 
-def test_a_loss_of_the_users_own_is_found_from_another_folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = home / "run" / "config.yaml"
-    began = yaml.safe_load(config.read_text())["resolved"]["started_in"]
-    config.write_text(config.read_text().replace("loss: cross-entropy", "loss: mine.py:loss"))
-    monkeypatch.chdir(tmp_path)
-    found = inherit(make_settings({"data": "more", "extend": home / "run"}))
-    assert found.loss == str(Path(began) / "mine.py:loss")
-
-
 @pytest.mark.parametrize(
     ("given", "refused"),
     [

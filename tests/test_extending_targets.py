@@ -1,12 +1,16 @@
-"""Soft targets of an extended run: those of older images come from its ``split.csv``."""
+"""What an extended run takes over: soft targets of older images from ``split.csv``, files of the user's own from where they lie."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import pytest
+import yaml
+
 from seefit.data.dataset import Dataset, Sample
-from seefit.extending import join
+from seefit.extending import inherit, join
+from seefit.settings import make_settings
 
 
 def test_soft_targets_of_older_images_are_taken_over(trained: Path, tmp_path: Path) -> None:
@@ -29,3 +33,11 @@ def test_a_class_that_only_soft_targets_name_is_one_of_the_run(trained: Path, tm
     both, older = join(Dataset("more", tmp_path, [Sample(tmp_path / "x.png", "x.png", "camera")], ("camera",)), run)
     assert both.classes == ("camera", "cracked", "defective", "functional")
     assert older.classes == both.classes[1:]
+
+
+def test_a_loss_of_the_users_own_is_found_from_another_folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    began = yaml.safe_load((run / "config.yaml").read_text())["resolved"]["started_in"]
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("loss: cross-entropy", "loss: mine.py:loss"))
+    monkeypatch.chdir(tmp_path)
+    assert inherit(make_settings({"data": "more", "extend": run})).loss == str(Path(began) / "mine.py:loss")
