@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from made_run import read_rows
+from conftest import read_csv
 from seefit.data.dataset import Sample
 from seefit.evaluation.diagnosis import diagnose_probe
 from seefit.evaluation.intervals import Estimate, Floats
@@ -60,7 +60,7 @@ def make_material(
 
 def add_insights(run: Path, classes: Sequence[str]) -> Path:
     """Write the insights of a run that `made_run.make_run` made, thresholds chosen on scores that resemble those of its test part."""
-    rows, rng = read_rows(run / "predictions.csv"), np.random.default_rng(0)
+    rows, rng = read_csv(run / "predictions.csv"), np.random.default_rng(0)
     place = {name: i for i, name in enumerate(classes)}
     labels = [place[row["label"]] for row in rows]
     table = np.full((len(rows), len(classes)), 1e-4)

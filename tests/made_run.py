@@ -27,12 +27,6 @@ def write_rows(path: Path, header: list[str], rows: Sequence[Sequence[object]]) 
         writer.writerows(rows)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as handle:
-        return list(csv.DictReader(handle))
-
-
 def made_scores(n: int, accuracy: float, balanced: float, baseline: float, half: float) -> dict[str, Any]:
     """Return the metrics of one part."""
     return {

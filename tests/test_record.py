@@ -9,7 +9,7 @@ import pytest
 
 from made_run import make_run, write_rows
 from seefit.errors import RunError
-from seefit.report.record import Figure, Prediction, as_figure, public_name, read_run, read_split
+from seefit.report.record import Figure, Prediction, as_figure, as_floats, public_name, read_run, read_split
 
 RUN_HINT = "Finish the run with `seefit resume RUN`, or name another run (`seefit runs` lists them)."
 
@@ -107,6 +107,10 @@ def test_an_unknown_interval_lies_neither_above_nor_below() -> None:
     assert not unknown.below(0.9)
     assert known.half_width == pytest.approx(0.1)
     assert unknown.half_width == 0
+
+
+def test_what_a_list_does_not_know_is_nan() -> None:
+    assert as_floats([0.5, None]).tolist() == pytest.approx([0.5, float("nan")], nan_ok=True)
 
 
 def test_only_wanted_rows_of_the_split_are_kept(run: Path) -> None:

@@ -12,7 +12,7 @@ from seefit.evaluation.intervals import Estimate
 from seefit.report.axes import WIDTH, Floats, axis_labels, legend_above, share_axis
 from seefit.report.decide import cost_text
 from seefit.report.page import Picture, Section, Table
-from seefit.report.record import Record, as_figure
+from seefit.report.record import Record, as_figure, as_floats
 from seefit.report.words import Words
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def benefit_section(record: Record, words: Words) -> Section | None:
 def _picture(record: Record, words: Words, found: dict[str, Any]) -> Picture:
     curve = found["curve"]
     thresholds = np.array(curve["thresholds"], np.float64)
-    model, low, high, everything = (100 * _floats(curve[name]) for name in ("model", "low", "high", "everything"))
+    model, low, high, everything = (100 * as_floats(curve[name]) for name in ("model", "low", "high", "everything"))
     marked = record.costs[0] / sum(record.costs) if found["table"] else None
     names = words("benefit.model"), words("benefit.all"), words("benefit.none")
     drawn = draw_benefit(
@@ -57,10 +57,6 @@ def _gains(words: Words, classes: Sequence[dict[str, Any]]) -> Table:
     ordered = sorted(classes, key=lambda entry: float(entry["gain"]["value"]))[:MOST_CLASSES]
     rows = [[shown(entry["class"], 48), cost_text(words, Estimate(*entry["gain"].values()))] for entry in ordered]
     return Table([words("head.class"), words("head.gain")], rows)
-
-
-def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
 def _plain(value: float) -> str:

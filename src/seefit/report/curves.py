@@ -12,7 +12,7 @@ import numpy as np
 from seefit.drawing import blank, colour, place, shown, style, svg
 from seefit.report.axes import WIDTH, Floats, share_axis
 from seefit.report.page import Picture, Section, Table
-from seefit.report.record import Figure, Record, as_figure
+from seefit.report.record import Figure, Record, as_figure, as_floats
 from seefit.report.words import Words
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def curves_section(record: Record, words: Words) -> Section | None:
         lead.insert(0, words(f"curves.why.{why}", name=shown(curves[0]["class"], 40)))
     elif found["left_out"]:
         lead.append(words("curves.left_out", shown=len(found["classes"]), count=f"{found['left_out']:,}"))
-    if not np.isfinite(_floats(curves[0]["roc"]["low"])).any():
+    if not np.isfinite(as_floats(curves[0]["roc"]["low"])).any():
         lead.append(words("curves.no_band"))
     pictures = [_picture(record, words, found, curves, kind) for kind in ("roc", "precision")]
     return Section("curves", words("curves.title"), lead, pictures)
@@ -75,7 +75,7 @@ def _panel(record: Record, words: Words, source: str, entry: dict[str, Any], kin
     figure = _area(record, source, entry, kind)
     note = words(f"curves.{kind}_note", area=words.value("auc", figure), interval=words.interval("auc", figure))
     guess = GRID if kind == "roc" else np.full(len(GRID), float(entry["share"]))
-    value, low, high = (_floats(entry[kind][end]) for end in ("value", "low", "high"))
+    value, low, high = (as_floats(entry[kind][end]) for end in ("value", "low", "high"))
     return CurvePanel(title, note, value, low, high, guess)
 
 
@@ -120,10 +120,6 @@ def _table(words: Words, curves: list[dict[str, Any]], kind: str) -> Table:
 
 def _share(words: Words, value: float | None) -> str:
     return "–" if value is None else words.percent(value)
-
-
-def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
 # ---- drawings ---------------------------------------------------------------------------------------------------

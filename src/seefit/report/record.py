@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from seefit.errors import RunError, SeefitError, raise_all
 
@@ -175,6 +177,11 @@ def as_figure(value: object) -> Figure | None:
         return None
     number, low, high = float(value["value"]), value.get("low"), value.get("high")
     return Figure(number) if low is None or high is None else Figure(number, float(low), float(high))
+
+
+def as_floats(values: Sequence[float | None]) -> NDArray[np.float64]:
+    """Return the numbers of a list in a JSON file, NaN where it has none."""
+    return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
 def read_run(run: Path, *, rows: bool = True) -> Record:
