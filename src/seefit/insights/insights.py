@@ -11,11 +11,16 @@ from typing import Any
 
 from seefit.console import QUIET, Console
 from seefit.files import resource_error, to_json, write_text
+from seefit.insights.forecast import find_forecast
+from seefit.insights.map import find_map
 from seefit.insights.material import Material
 
 FOLDER = "insights"
 Insight = Callable[[Material], dict[str, Any] | None]
-INSIGHTS: dict[str, Insight] = {}
+INSIGHTS: dict[str, Insight] = {
+    "map": find_map,
+    "forecast": find_forecast,
+}
 
 
 def write_insights(material: Material, *, console: Console = QUIET) -> None:
@@ -23,7 +28,7 @@ def write_insights(material: Material, *, console: Console = QUIET) -> None:
 
     Args:
         material: The run.
-        console: Where to show progress.
+        console: Where to show progress, and the sentence of every insight that has one (``told``).
 
     Raises:
         ResourceError: The run folder cannot be written to.
@@ -33,6 +38,7 @@ def write_insights(material: Material, *, console: Console = QUIET) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise resource_error(error, folder) from error
+    told: list[str] = []
     with console.bar("Insights", len(INSIGHTS), "insights") as advance:
         for name, find in INSIGHTS.items():
             found, path = find(material), folder / f"{name}.json"
@@ -40,4 +46,7 @@ def write_insights(material: Material, *, console: Console = QUIET) -> None:
                 path.unlink(missing_ok=True)
             else:
                 write_text(path, to_json(found))
+                told += [found["told"]] if "told" in found else []
             advance(1)
+    for sentence in told:
+        console.say(sentence)

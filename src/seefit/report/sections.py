@@ -9,6 +9,8 @@ import numpy as np
 
 from seefit.drawing import shown, svg
 from seefit.report.figures import Floats, draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
+from seefit.report.forecast import forecast_section
+from seefit.report.map import map_section
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, confusions, public_name
@@ -187,6 +189,8 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "classes": classes_section,
     "confusion": confusion_section,
     "mistakes": mistakes_section,
+    "map": map_section,
+    "forecast": forecast_section,
     "reliability": reliability_section,
     "balance": balance_section,
     "path": path_section,

@@ -14,7 +14,7 @@ from seefit.data.image import Undecodable, Unreadable, decode, read_file
 LARGEST_PX = 160
 
 
-def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int) -> tuple[str, str]:
+def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int, side_px: int = LARGEST_PX) -> tuple[str, str]:
     """Return the small picture of one image of a dataset.
 
     Args:
@@ -22,6 +22,7 @@ def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int) -> tuple[s
         name: Path below it with forward slashes; one that leaves it is treated as gone.
         sha256: SHA-256 of the file when it was judged; empty when unknown.
         max_pixels: Larger images are not decoded.
+        side_px: The longer side is no longer than this.
 
     Returns:
         A ``data:`` address and an empty word, or an empty address and why: ``gone``, ``changed`` or ``unreadable``.
@@ -36,7 +37,7 @@ def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int) -> tuple[s
         picture = Image.fromarray(decode(data, max_pixels=max_pixels))
     except (Undecodable, Unreadable):
         return "", "unreadable"
-    picture.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.LANCZOS)
+    picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=78, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), ""
