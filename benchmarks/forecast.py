@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fashion_mnist import read_idx
 from numpy.typing import NDArray
 from PIL import Image
 
+from fashion_mnist import read_idx
 from seefit.data.dataset import Sample
 from seefit.data.demo import read_demo
 from seefit.evaluation.evaluate import group_numbers
@@ -91,25 +91,25 @@ def trial(everything: Images, part: NDArray[np.intp], twice: NDArray[np.intp], s
     groups = None if known.groups is None else known.groups[curve.rows]
     outlook = foresee(curve, round(LEARNT * len(part)), groups=groups, seed=seed).ahead[0]
     full = double.fit(seed)
-    error, change = outlook.error.to_json(), outlook.change.to_json()
     truth = float((full.fold_logits.argmax(1) != double.labels[full.fold_rows]).mean())
-    found = {"error": error, "change": change, "sure": outlook.sure, "truth": truth} | _further(everything, part, twice, seed)
-    inside = _holds(error, truth), _holds(error, found.get("population"))
-    return found | {"inside": inside[0], "population_inside": inside[1], "half_width": (error["high"] - error["low"]) / 2}  # type: ignore[operator]
+    low, high = outlook.error.low or 0.0, outlook.error.high or 1.0
+    found: dict[str, Any] = {"value": outlook.error.value, "low": low, "high": high, "sure": outlook.sure, "truth": truth}
+    further = _further(everything, part, twice, seed)
+    if further is not None:
+        now, then = further
+        least, most = outlook.change.low or -1.0, outlook.change.high or 1.0
+        found |= {"fell": then < now, "population_inside": low <= then <= high, "change_inside": least <= then - now <= most}
+    return found | {"inside": low <= truth <= high}
 
 
-def _holds(error: dict[str, float | None], truth: float | None) -> bool | None:
-    return None if truth is None else bool((error["low"] or 0.0) <= truth <= (error["high"] or 1.0))
-
-
-def _further(everything: Images, part: NDArray[np.intp], twice: NDArray[np.intp], seed: int) -> dict[str, float]:
-    """Return the error on further images, and what the second half of ``twice`` changed about it; nothing where too few are left."""
+def _further(everything: Images, part: NDArray[np.intp], twice: NDArray[np.intp], seed: int) -> tuple[float, float] | None:
+    """Return the error on further images, learnt from ``part`` and from ``twice``; None where too few are left."""
     rest = np.setdiff1d(np.arange(len(everything.labels)), twice)[:FURTHER]
     if len(rest) < FURTHER // 4:
-        return {}
+        return None
     heads = [everything.some(rows[: round(LEARNT * len(rows))]).fit(seed) for rows in (part, twice)]
     now, then = (float((head.logits(everything.features[rest]).argmax(1) != everything.labels[rest]).mean()) for head in heads)
-    return {"population": then, "population_change": then - now}
+    return now, then
 
 
 def solar_cells(grouped: bool) -> Images:
@@ -180,25 +180,24 @@ def main() -> None:
     found = []
     for name, result in trials:
         found.append(result)
-        error = result["error"]
-        told = f"{error['value']:.1%} [{error['low']:.1%}, {error['high']:.1%}], truth {result['truth']:.1%}"
-        print(f"{name}: {told}{'' if result['inside'] else ' OUTSIDE'}", flush=True)
-    further = [result for result in found if "population" in result]
-    sure = [result for result in further if result["sure"]]
+        span = f"{result['value']:.1%} [{result['low']:.1%}, {result['high']:.1%}]"
+        print(f"{name}: {span}, truth {result['truth']:.1%}{'' if result['inside'] else ' OUTSIDE'}", flush=True)
+    further = [result for result in found if "fell" in result]
+    half_widths = [(result["high"] - result["low"]) / 2 for result in found]
     summary = {
         "data": args.data,
         "grouped": args.grouped,
         "trials": len(found),
         "inside": sum(result["inside"] for result in found),
-        "half_width": {"mean": float(np.mean([r["half_width"] for r in found])), "most": float(max(r["half_width"] for r in found))},
-        "bias": float(np.mean([result["error"]["value"] - result["truth"] for result in found])),
+        "half_width": {"mean": float(np.mean(half_widths)), "most": max(half_widths)},
+        "bias": float(np.mean([result["value"] - result["truth"] for result in found])),
         "sure": sum(result["sure"] for result in found),
-        "population": {
+        "further_images": {
             "trials": len(further),
             "inside": sum(result["population_inside"] for result in further),
-            "change_inside": sum(_holds({k: v + 1 for k, v in r["change"].items()}, r["population_change"] + 1) or False for r in further),
-            "sure": len(sure),
-            "sure_and_fell": sum(result["population_change"] < 0 for result in sure),
+            "change_inside": sum(result["change_inside"] for result in further),
+            "sure": sum(result["sure"] for result in further),
+            "sure_and_fell": sum(result["sure"] and result["fell"] for result in further),
         },
     }
     print(json.dumps(summary))

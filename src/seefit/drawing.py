@@ -163,8 +163,8 @@ def _tidy_tag(tag: str, name: str) -> str:
 
 def svg_file(element: str) -> str:
     """Return an SVG element as a file of its own that follows the reader's light or dark setting."""
-    light = "".join(f"--sf-{key}:{colours[0]};" for key, colours in PALETTE.items())
-    dark = "".join(f"--sf-{key}:{colours[1]};" for key, colours in PALETTE.items())
+    used = {key: colours for key, colours in PALETTE.items() if f"var(--sf-{key}," in element}
+    light, dark = ("".join(f"--sf-{key}:{colours[i]};" for key, colours in used.items()) for i in (0, 1))
     css = f"<style>:root{{{light}background:#fff}}@media (prefers-color-scheme:dark){{:root{{{dark}background:#16181b}}}}</style>"
     opening, rest = element.split(">", 1)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{opening}>{css}{rest}\n'

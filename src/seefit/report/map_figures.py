@@ -23,6 +23,7 @@ EDGES = {"left": 8.0, "bottom": 8.0, "right": 8.0, "top": 24.0}  # points around
 MARGIN = 0.02  # of the map's own range, so that no dot is cut
 LONGEST_NAME = 22
 LETTER = 11.5
+MOST_NAMES = 20  # classes up to which the grey ones are named too
 
 
 def spot(x: float, y: float) -> tuple[float, float]:
@@ -57,10 +58,9 @@ def draw_classes(x: Floats, y: Floats, labels: Counts, coloured: Sequence[int], 
         for i in order:  # small classes last, on top
             own = labels == coloured[i]
             _dots(axes, x[own], y[own], f"class-{i + 1}", _size(len(x)))
-        tags = [
-            (shown(names[c], LONGEST_NAME), f"class-{i + 1}", *_densest(x[labels == c], y[labels == c])) for i, c in enumerate(coloured)
-        ]
-        _write_names(axes, tags)
+        tints = {c: f"class-{i + 1}" for i, c in enumerate(coloured)}
+        named = np.unique(labels).tolist() if len(names) <= MOST_NAMES else coloured
+        _write_names(axes, [_tag(x, y, labels, c, names[c], tints.get(c, "muted")) for c in sorted(named, key=lambda c: c not in tints)])
         if grey.any():
             axes.annotate(rest, (1, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", ha="right", color=colour("muted"))
     return figure
@@ -127,10 +127,7 @@ def draw_views(x: Floats, y: Floats, labels: Counts, views: int, coloured: Seque
             large, small = own[labels[own] == c], changed[labels[changed] == c]
             _dots(axes, x[small], y[small], tints.get(c, "muted"), 2.6)
             _dots(axes, x[large], y[large], tints.get(c, "muted"), 6.5)
-        tags = [
-            (shown(names[c], LONGEST_NAME), tints[c], *_densest(x[labels == c], y[labels == c])) for c in coloured if (labels == c).any()
-        ]
-        _write_names(axes, tags)
+        _write_names(axes, [_tag(x, y, labels, c, names[c], tints[c]) for c in coloured if (labels == c).any()])
     return figure
 
 
@@ -172,6 +169,11 @@ def _segments(axes: Axes, x: Floats, y: Floats, to_x: Floats, to_y: Floats, tint
     path = Path(corners, np.tile([Path.MOVETO, Path.LINETO], len(x)))
     path.should_simplify = False  # it would take dots for nothing
     axes.add_patch(PathPatch(path, fill=False, edgecolor=tint, linewidth=width, capstyle=cap))
+
+
+def _tag(x: Floats, y: Floats, labels: Counts, label: int, name: str, tint: str) -> tuple[str, str, float, float]:
+    """Return a class's name as it is written, its colour, and where."""
+    return shown(name, LONGEST_NAME), tint, *_densest(x[labels == label], y[labels == label])
 
 
 def _densest(x: Floats, y: Floats) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from seefit.drawing import shown
 from seefit.evaluation.advice import ALIKE, LARGE, is_done
+from seefit.report.forecast import advice_of_forecast
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
 from seefit.report.words import Words
@@ -102,6 +103,7 @@ def find_steps(record: Record, words: Words) -> list[Step]:
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
         *_more_images(record, words),
+        *_forecast(record, words),
         *_advised(record, words, data),
         Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
     ]
@@ -140,6 +142,14 @@ def _more_images(record: Record, words: Words) -> list[Step]:
     if _half_width(record) <= WIDE_INTERVAL and grade_of(record) != "unknown":
         return []
     return [Step(words("step.more_groups" if record.groups else "step.more_test"))]
+
+
+def _forecast(record: Record, words: Words) -> list[Step]:
+    """Advise more images to learn from, where the learning curve shows that they would help."""
+    found = record.insight("forecast")
+    if found is None or not any(outlook["sure"] for outlook in found["ahead"]):
+        return []
+    return [Step(words("step.forecast", advice=advice_of_forecast(found, words)))]
 
 
 def _title(record: Record, words: Words, grade: str) -> str:
