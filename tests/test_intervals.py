@@ -86,6 +86,7 @@ def test_resamples_draw_whole_groups_and_go_on_across_chunks() -> None:
 def test_few_units_move_the_percentiles_out() -> None:
     samples = np.arange(10_001) / 10_000
     assert percentile_interval(samples, 100_000) == pytest.approx((0.025, 0.975), abs=1e-4)
+    assert percentile_interval(samples, 100_000, wider=1.5) == pytest.approx((0.0016, 0.9984), abs=1e-4), "2.94 deviations"
     low, high = percentile_interval(samples, 9)
     # t with 8 degrees of freedom 2.306, times sqrt(9 / 8): 0.72 % of a normal distribution lie below.
     assert (low, high) == pytest.approx((0.00722, 0.99278), abs=1e-4)

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from seefit.report.page import Card, Picture, Problem, Section, Step, Table, Tile, Verdict, render
+from seefit.report.page import Card, Peek, Picture, Problem, Section, Spot, Step, Table, Tile, Verdict, render
 from seefit.report.words import Words
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -16,9 +16,11 @@ SAFE = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;"
 @functools.cache
 def evil_page(lang: str = "en") -> str:
     table = Table([EVIL, EVIL], [[EVIL, EVIL]])
-    picture = Picture("x", '<svg role="img"></svg>', EVIL, table, wide=True)
+    picture = Picture("x", '<svg role="img"></svg>', EVIL, table, wide=True, spots=[Spot(10, 20, "peek-1", EVIL)])
     card = Card("data:image/webp;base64,AA", "", EVIL, EVIL, EVIL, [EVIL])
-    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], [card, Card("", EVIL, EVIL, EVIL, EVIL, [EVIL])])
+    peeks = [Peek(f"peek-{i}", address, EVIL, EVIL, [EVIL], i == 1, "peek-2", "peek-1") for i, address in enumerate(["", card.address], 1)]
+    cards = [card, Card("", EVIL, EVIL, EVIL, EVIL, [EVIL])]
+    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], cards, EVIL, peeks)
     tile = Tile(EVIL, EVIL, EVIL, EVIL, 15, (10, 20), 5)
     verdict = Verdict("not", EVIL, [EVIL], [tile], [Problem("serious", EVIL, EVIL)], [Step(EVIL, EVIL)])
     return render(Words(lang), run=EVIL, data=EVIL, verdict=verdict, notes=[EVIL], sections=[section])
@@ -40,6 +42,15 @@ def test_the_page_allows_itself_nothing() -> None:
     assert "http://" not in page
     assert "https://" not in page
     assert "url(" not in page
+
+
+def test_a_spot_opens_its_peek_without_a_script() -> None:
+    page = evil_page()
+    assert 'href="#peek-1" tabindex="-1" style="left:10.00%;top:20.00%"' in page
+    assert '<div class="peek" id="peek-1" role="group"' in page
+    assert '<p class="said wrong">' in page
+    assert page.count('<a href="#closed">close</a>') == 2
+    assert '<a href="#peek-1">Open the 2 pictures one by one</a>' in page, "for those who use a keyboard"
 
 
 def test_language_is_declared_and_grade_is_in_words() -> None:

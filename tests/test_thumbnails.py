@@ -27,6 +27,7 @@ def test_a_photograph_becomes_small_and_stays_itself(elpv_cells: dict[str, list[
     picture = opened(address)
     assert why == ""
     assert picture.size == (160, 160)
+    assert opened(thumbnail(path.parent, path.name, "", max_pixels=LIMIT, largest_px=96)[0]).size == (96, 96)
     truth = np.asarray(Image.open(path).convert("L").resize((160, 160), Image.Resampling.LANCZOS), np.float64)
     assert np.abs(np.asarray(picture.convert("L"), np.float64) - truth).mean() < 5
 

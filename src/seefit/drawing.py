@@ -36,6 +36,15 @@ PALETTE = {
     "middle": ("#86aecb", "#3f7ba6"),
     "faint": ("#c6d9e6", "#2c5068"),
     "bad": ("#b3452c", "#f09377"),
+    # of up to eight classes beside each other; their names stand on the figure too, so that nothing hangs on telling them apart
+    "class-1": ("#2a6db0", "#7db6f0"),
+    "class-2": ("#b85c00", "#f2a65a"),
+    "class-3": ("#2e7d32", "#7ccf83"),
+    "class-4": ("#7b3fa0", "#c79be8"),
+    "class-5": ("#c2185b", "#f48fb1"),
+    "class-6": ("#795548", "#c8a99a"),
+    "class-7": ("#00838f", "#5fd0dc"),
+    "class-8": ("#7a7400", "#d6cf5a"),
 }
 DPI = 144  # of a PNG: two pixels per point
 FONTS = ["system-ui", "Segoe UI", "Helvetica Neue", "Arial", "Noto Sans", "sans-serif"]
@@ -154,8 +163,8 @@ def _tidy_tag(tag: str, name: str) -> str:
 
 def svg_file(element: str) -> str:
     """Return an SVG element as a file of its own that follows the reader's light or dark setting."""
-    light = "".join(f"--sf-{key}:{colours[0]};" for key, colours in PALETTE.items())
-    dark = "".join(f"--sf-{key}:{colours[1]};" for key, colours in PALETTE.items())
+    used = {key: colours for key, colours in PALETTE.items() if f"var(--sf-{key}," in element}
+    light, dark = ("".join(f"--sf-{key}:{colours[i]};" for key, colours in used.items()) for i in (0, 1))
     css = f"<style>:root{{{light}background:#fff}}@media (prefers-color-scheme:dark){{:root{{{dark}background:#16181b}}}}</style>"
     opening, rest = element.split(">", 1)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{opening}>{css}{rest}\n'

@@ -125,7 +125,7 @@ def resamples(n: int, groups: Ints | None, *, replicates: int, seed: int, width:
         yield counts if groups is None else counts[groups]
 
 
-def percentile_interval(samples: ArrayLike, units: int) -> tuple[Floats, Floats]:
+def percentile_interval(samples: ArrayLike, units: int, *, wider: float = 1.0) -> tuple[Floats, Floats]:
     """Return the expanded percentile interval of resampled figures.
 
     A plain percentile interval is too narrow when few units are drawn. The percentiles are moved out as a t interval with
@@ -135,6 +135,7 @@ def percentile_interval(samples: ArrayLike, units: int) -> tuple[Floats, Floats]
     Args:
         samples: (R, ...) one row per resample; NaN where the figure was undefined in a resample.
         units: How many images or groups were drawn from.
+        wider: How many times as wide the interval of a normal figure becomes, for what the resamples do not know of.
 
     Returns:
         Lower and upper ends (...); NaN where no resample defines the figure, or ``units`` is 1.
@@ -144,7 +145,7 @@ def percentile_interval(samples: ArrayLike, units: int) -> tuple[Floats, Floats]
     table = np.asarray(samples, dtype=np.float64)
     ends = np.full((2, *table.shape[1:]), np.nan)
     if units > 1:
-        tail = ndtr(-math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2))
+        tail = ndtr(-wider * math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2))
         known = ~np.isnan(table).all(axis=0)
         ends[:, known] = np.nanquantile(table[:, known], [tail, 1 - tail], axis=0)
     return ends[0], ends[1]

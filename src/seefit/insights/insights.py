@@ -15,6 +15,8 @@ from seefit.insights.curves import find_curves
 from seefit.insights.decide import find_decide
 from seefit.insights.diagnosis import find_diagnosis
 from seefit.insights.explain import find_explain
+from seefit.insights.forecast import find_forecast
+from seefit.insights.map import find_map
 from seefit.insights.material import Material
 
 FOLDER = "insights"
@@ -24,6 +26,8 @@ INSIGHTS: dict[str, Insight] = {
     "curves": find_curves,
     "decide": find_decide,
     "explain": find_explain,
+    "map": find_map,
+    "forecast": find_forecast,
 }
 
 
@@ -32,7 +36,7 @@ def write_insights(material: Material, *, console: Console = QUIET) -> None:
 
     Args:
         material: The run.
-        console: Where to show progress.
+        console: Where to show progress, and the sentence of every insight that has one (``told``).
 
     Raises:
         ResourceError: The run folder cannot be written to.
@@ -42,6 +46,7 @@ def write_insights(material: Material, *, console: Console = QUIET) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise resource_error(error, folder) from error
+    told: list[str] = []
     with console.bar("Insights", len(INSIGHTS), "insights") as advance:
         for name, find in INSIGHTS.items():
             found, path = find(material), folder / f"{name}.json"
@@ -49,4 +54,7 @@ def write_insights(material: Material, *, console: Console = QUIET) -> None:
                 path.unlink(missing_ok=True)
             else:
                 write_text(path, to_json(found))
+                told += [found["told"]] if "told" in found else []
             advance(1)
+    for sentence in told:
+        console.say(sentence)

@@ -25,6 +25,48 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Spot:
+    """A place on a figure that opens a `Peek`.
+
+    Attributes:
+        left: In percent of the figure's width.
+        top: In percent of its height.
+        key: Of the peek.
+        title: What lies there, in words.
+    """
+
+    left: float
+    top: float
+    key: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Peek:
+    """A small picture that a `Spot` opens, with the ways to the one before and the one after.
+
+    Attributes:
+        key: Anchor.
+        address: Of the picture; empty where there is none.
+        missing: Why there is none.
+        title: Name of the file.
+        lines: What is known of it.
+        wrong: Whether the model was wrong.
+        before: Key of the peek before.
+        after: Key of the next peek.
+    """
+
+    key: str
+    address: str
+    missing: str
+    title: str
+    lines: Sequence[str]
+    wrong: bool
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """One figure with everything that it must come with.
 
@@ -34,6 +76,7 @@ class Picture:
         says: A plain sentence that tells what to see.
         table: The numbers it was drawn from; None where the section shows them openly below it.
         wide: Whether a phone should let it scroll rather than shrink it.
+        spots: Places on it that open a picture.
     """
 
     name: str
@@ -41,6 +84,7 @@ class Picture:
     says: str
     table: Table | None
     wide: bool = False
+    spots: Sequence[Spot] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +128,7 @@ class Section:
         tables: Tables, each with its caption; ``open_`` ones are shown, others fold.
         cards: Predictions with their pictures.
         command: A command that goes with the paragraphs.
+        peeks: Pictures that spots of the figures open.
     """
 
     key: str
@@ -94,6 +139,7 @@ class Section:
     folded: Sequence[tuple[str, Table]] = ()
     cards: Sequence[Card] = ()
     command: str = ""
+    peeks: Sequence[Peek] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from seefit.report.curves import curves_section
 from seefit.report.decide import decide_section
 from seefit.report.diagnosis import diagnosis_section
 from seefit.report.figures import draw_balance, draw_balance_ranks, draw_intervals
+from seefit.report.forecast import forecast_section
+from seefit.report.map import map_section
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, public_name
@@ -149,8 +151,10 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "mistakes": mistakes_section,
     "sample": sample_section,
     "heat": heat_section,
+    "map": map_section,
     "decide": decide_section,
     "benefit": benefit_section,
+    "forecast": forecast_section,
     "reliability": reliability_section,
     "diagnosis": diagnosis_section,
     "balance": balance_section,

@@ -26,7 +26,7 @@ class Small(NamedTuple):
     size: tuple[int, int]
 
 
-def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int) -> tuple[str, str]:
+def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int, largest_px: int = LARGEST_PX) -> tuple[str, str]:
     """Return the small picture of one image of a dataset.
 
     Args:
@@ -34,11 +34,12 @@ def thumbnail(root: Path, name: str, sha256: str, *, max_pixels: int) -> tuple[s
         name: Path below it with forward slashes; one that leaves it is treated as gone.
         sha256: SHA-256 of the file when it was judged; empty when unknown.
         max_pixels: Larger images are not decoded.
+        largest_px: Of its longer side.
 
     Returns:
         A ``data:`` address and an empty word, or an empty address and why: ``gone``, ``changed`` or ``unreadable``.
     """
-    small, why = small_picture(root, name, sha256, max_pixels=max_pixels)
+    small, why = small_picture(root, name, sha256, max_pixels=max_pixels, largest_px=largest_px)
     return (address(small.pixels) if small else ""), why
 
 

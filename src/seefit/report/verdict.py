@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from seefit.drawing import shown
+from seefit.report.forecast import advice_of_forecast
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
 from seefit.report.steps import command_path, data_argument, training_problems, training_steps
@@ -103,6 +104,7 @@ def find_steps(record: Record, words: Words) -> list[Step]:
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
         *_more_images(record, words),
+        *_forecast(record, words),
         *training_steps(record, words),
         Step(words("step.predict"), f"seefit predict {command_path(record)} photo.jpg"),
     ]
@@ -119,6 +121,14 @@ def _more_images(record: Record, words: Words) -> list[Step]:
     if _half_width(record) <= WIDE_INTERVAL and grade_of(record) != "unknown":
         return []
     return [Step(words("step.more_groups" if record.groups else "step.more_test"))]
+
+
+def _forecast(record: Record, words: Words) -> list[Step]:
+    """Advise more images to learn from, where the learning curve shows that they would help."""
+    found = record.insight("forecast")
+    if found is None or not any(outlook["sure"] for outlook in found["ahead"]):
+        return []
+    return [Step(words("step.forecast", advice=advice_of_forecast(found, words)))]
 
 
 def _title(record: Record, words: Words, grade: str) -> str:

@@ -190,7 +190,7 @@ def _logistic(
     rows = scale.apply(features)
     rotation = Rotation.of(rows) if len(features) < features.shape[1] else None
     rows = rows if rotation is None else rotation.rows
-    with _workers() as pool:
+    with workers() as pool:
         path, logits, starts = _walk_path(rows, targets, weights, _strengths(features), folds, pool, console, tolerance=TOLERANCE_PATH)
         best = _best(path)
         solution = minimise(Rows(rows), targets, weights, path[best].strength, starts[best], tolerance=TOLERANCE_FINAL)
@@ -202,7 +202,7 @@ def _logistic_of_many(
     features: Float, targets: Float, weights: Double, scale: Standardised, folds: list[Fold], seed: int, console: Console
 ) -> Head:
     """Choose the strength on a sample of the rows; then score the folds, and fit, at that strength alone."""
-    with _workers() as pool:
+    with workers() as pool:
         path = _sampled_path(features, targets, weights, scale, folds, seed, pool, console)
         strength = path[_best(path)].strength
         rows = Rows(features, scale, pool)
@@ -213,7 +213,7 @@ def _logistic_of_many(
 
 
 @contextlib.contextmanager
-def _workers() -> Iterator[Executor]:
+def workers() -> Iterator[Executor]:
     """Give the threads that seefit may use, with one BLAS thread each: products with a few columns are too small to be shared."""
     from threadpoolctl import threadpool_limits
 
