@@ -11,11 +11,14 @@ from typing import Any
 
 from seefit.console import QUIET, Console
 from seefit.files import resource_error, to_json, write_text
+from seefit.insights.doctor import find_doctor
 from seefit.insights.material import Material
 
 FOLDER = "insights"
 Insight = Callable[[Material], dict[str, Any] | None]
-INSIGHTS: dict[str, Insight] = {}
+INSIGHTS: dict[str, Insight] = {
+    "doctor": find_doctor,
+}
 
 
 def write_insights(material: Material, *, console: Console = QUIET) -> None:

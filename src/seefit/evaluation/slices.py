@@ -1,0 +1,150 @@
+"""Slices: kinds of pictures that a model does badly on, such as dark ones, and whether that is more than chance.
+
+Every slice is compared with all other judged images. Many slices are looked at, so p-values are Holm's (1979): where any slice at all is
+called bad, that is wrong in at most 5 of 100 data sets without a bad slice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seefit.evaluation.intervals import Floats, Ints, wilson
+
+FEWEST = 10  # images of a slice, and of the others, below which nothing is said
+ALPHA = 0.05
+THIRDS = ("low", "middle", "high")
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One kind of pictures: by which trait, which value of it, for thirds the range, and which images belong to it."""
+
+    trait: str
+    value: str
+    members: Bools
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a slice came out as: images and share right inside and outside, the difference with its 95 % interval, and Holm's p."""
+
+    slice: Slice
+    n: int
+    accuracy: float
+    others: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is worse than the others by more than chance."""
+        return self.difference < 0 and self.p < ALPHA
+
+
+def cut_slices(numbers: Mapping[str, Floats], kinds: Mapping[str, Sequence[str | None]]) -> list[Slice]:
+    """Cut images into slices that are worth a look.
+
+    Args:
+        numbers: A trait with a number per image: cut into thirds; where many images share one number, into fewer.
+        kinds: A trait with a word per image, or None: a slice per word.
+
+    Returns:
+        Slices of at least 10 images that leave at least 10 others.
+    """
+    found = [part for trait, values in numbers.items() for part in _thirds(trait, np.asarray(values, np.float64))]
+    for trait, words in kinds.items():
+        table = np.array([word or "" for word in words], object)
+        found += [Slice(trait, word, table == word) for word in dict.fromkeys(word for word in words if word)]
+    return [one for one in found if min(one.members.sum(), (~one.members).sum()) >= FEWEST]
+
+
+def judge_slices(slices: Sequence[Slice], right: Bools, groups: Ints | None = None, *, apart: str = "group") -> list[Judged]:
+    """Compare each slice with the other images, the worst first.
+
+    Independent images: Fisher's exact test, and Newcombe's interval of a difference (1998, "Interval estimation for the difference between
+    independent proportions", method 10). Images in groups: the difference may move as much as it does from group to group, with a t
+    test of as many degrees of freedom as groups less one (Liang & Zeger 1986), but never less than for independent images. Slices
+    that are groups themselves are judged like independent images: what is asked is whether this very group is worse.
+
+    Args:
+        slices: From `cut_slices`.
+        right: (N,) whether each image was named right.
+        groups: (N,) numbers of groups that resemble each other inside; None for independent images.
+        apart: The trait whose slices are the groups.
+    """
+    clustered = [None if one.trait == apart else groups for one in slices]
+    raw = [_compare(one.members, right, units) for one, units in zip(slices, clustered, strict=True)]
+    adjusted = holm([p for *_, p in raw])
+    judged = [
+        Judged(one, int(one.members.sum()), float(right[one.members].mean()), float(right[~one.members].mean()), *found[:3], p)
+        for one, found, p in zip(slices, raw, adjusted, strict=True)
+    ]
+    return sorted(judged, key=lambda one: (one.p if one.difference < 0 else 2 - one.p, one.difference))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values (1979): the smallest times their number, the next times one less, never falling, at most 1."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = min(1.0, max(largest, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def _thirds(trait: str, values: Floats) -> list[Slice]:
+    """Cut at the terciles; equal numbers stay together, so that there may be two parts or one, which is none."""
+    ends = np.quantile(values, [1 / 3, 2 / 3]) if len(values) else np.zeros(2)
+    places = np.searchsorted(ends, values, side="left")
+    present = np.unique(places)
+    if len(present) < 2:
+        return []
+    names = THIRDS if len(present) == 3 else (THIRDS[0], THIRDS[2])
+    return [
+        Slice(trait, name, places == place, float(values[places == place].min()), float(values[places == place].max()))
+        for name, place in zip(names, present, strict=True)
+    ]
+
+
+def _compare(members: Bools, right: Bools, groups: Ints | None) -> tuple[float, float, float, float]:
+    """Return the difference of accuracy inside and outside, both ends of its interval, and p."""
+    if groups is None:
+        return _independent(members, right)
+    return _clustered(members, right, groups)
+
+
+def _independent(members: Bools, right: Bools) -> tuple[float, float, float, float]:
+    from scipy.stats import fisher_exact
+
+    sizes = np.array([members.sum(), (~members).sum()])
+    hits = np.array([right[members].sum(), right[~members].sum()])
+    inside, outside = hits / sizes
+    (low, low_out), (high, high_out) = wilson(hits / sizes, sizes)
+    p = float(fisher_exact([[hits[0], sizes[0] - hits[0]], [hits[1], sizes[1] - hits[1]]]).pvalue)
+    difference = float(inside - outside)
+    down, up = math.hypot(inside - low, high_out - outside), math.hypot(high - inside, outside - low_out)
+    return difference, max(-1.0, difference - down), min(1.0, difference + up), p
+
+
+def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float, float, float]:
+    from scipy.stats import t
+
+    difference, *ends, p = _independent(members, right)
+    count = len(np.unique(groups))
+    if count < 2:
+        return difference, -1.0, 1.0, 1.0
+    influence = np.where(members, (right - right[members].mean()) / members.sum(), -(right - right[~members].mean()) / (~members).sum())
+    spread = math.sqrt(count / (count - 1) * float((np.bincount(groups, influence) ** 2).sum()))
+    half = float(t.ppf(0.975, count - 1)) * spread
+    p = max(p, float(2 * t.sf(abs(difference) / spread, count - 1)) if spread > 0 else 0.0)
+    return difference, max(-1.0, min(ends[0], difference - half)), min(1.0, max(ends[1], difference + half)), p
