@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seefit.data.splitfile import SplitRow
@@ -91,21 +91,35 @@ def read_fixes(path: Path, rows: Sequence[SplitRow], classes: Collection[str]) -
     return fixes
 
 
+def effective(path: Path, fixes: Sequence[Fix]) -> list[Fix]:
+    """Return the confirmed fixes that change something: what is to be removed, or to get another label.
+
+    Args:
+        path: The file that they were read from.
+        fixes: From `read_fixes`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    confirmed = [fix for fix in fixes if fix.confirmed]
+    found = [fix for fix in confirmed if fix.action == "remove" or (fix.action == "relabel" and fix.suggested != fix.label)]
+    if not found:
+        got = f"{len(fixes):,} proposals, none confirmed" if not confirmed else f"{len(confirmed):,} confirmed that change nothing"
+        hint = "Look at the pictures, then write yes into the column confirm where relabel or remove is right"
+        raise UsageError("Nothing to apply", where=path, expected="confirmed fixes", got=got, hint=hint)
+    return found
+
+
 def apply_fixes(rows: Sequence[SplitRow], fixes: Sequence[Fix]) -> list[SplitRow]:
-    """Return the images of a run with the confirmed fixes applied: fewer rows, other labels, nothing else.
+    """Return the images of a run with fixes applied: fewer rows, other labels, nothing else.
 
     Args:
         rows: The images of the run.
-        fixes: From `read_fixes`; only confirmed ones count.
+        fixes: From `effective`.
     """
-    confirmed = {fix.path: fix for fix in fixes if fix.confirmed}
-    removed = {path for path, fix in confirmed.items() if fix.action == "remove"}
-    labels = {path: fix.suggested for path, fix in confirmed.items() if fix.action == "relabel"}
-    return [
-        SplitRow(row.path, labels.get(row.path, row.label), row.split, row.group, row.weight, row.sha256, _target(row, labels))
-        for row in rows
-        if row.path not in removed
-    ]
+    removed = {fix.path for fix in fixes if fix.action == "remove"}
+    labels = {fix.path: fix.suggested for fix in fixes if fix.action == "relabel"}
+    return [replace(row, label=labels.get(row.path, row.label), target=_target(row, labels)) for row in rows if row.path not in removed]
 
 
 def write_labels(path: Path, rows: Sequence[SplitRow]) -> None:
@@ -183,24 +197,6 @@ def _problems(where: str, fix: Fix, row: SplitRow | None, classes: Collection[st
 
 def _wrong(where: object, expected: str, got: str, hint: str = "Correct the CSV and run the same command again") -> DataError:
     return DataError("Cannot apply the fixes", where=where, expected=expected, got=got, hint=hint)
-
-
-def check_confirmed(path: Path, fixes: Sequence[Fix]) -> None:
-    """Refuse fixes of which none is confirmed and changes something.
-
-    Raises:
-        UsageError: There is nothing to apply.
-    """
-    if not any(fix.confirmed and changes(fix) for fix in fixes):
-        looks = sum(fix.confirmed for fix in fixes)
-        got = f"{len(fixes):,} proposals, none confirmed" if not looks else f"{looks:,} confirmed that change nothing"
-        hint = "Look at the pictures, then write yes into the column confirm where relabel or remove is right"
-        raise UsageError("Nothing to apply", where=path, expected="confirmed fixes", got=got, hint=hint)
-
-
-def changes(fix: Fix) -> bool:
-    """Return whether a fix changes anything if it is confirmed."""
-    return fix.action == "remove" or (fix.action == "relabel" and fix.suggested != fix.label)
 
 
 def _target(row: SplitRow, labels: Mapping[str, str]) -> Mapping[str, float] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from seefit.drawing import shown, svg
+from seefit.report.doctor import doctor_section, slices_section
 from seefit.report.figures import Floats, draw_balance, draw_balance_ranks, draw_confusion, draw_intervals, draw_strength_path
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
@@ -187,7 +188,9 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "classes": classes_section,
     "confusion": confusion_section,
     "mistakes": mistakes_section,
+    "slices": slices_section,
     "reliability": reliability_section,
+    "doctor": doctor_section,
     "balance": balance_section,
     "path": path_section,
     "method": method_section,

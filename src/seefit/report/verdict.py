@@ -8,6 +8,7 @@ from typing import Any
 
 from seefit.drawing import shown
 from seefit.evaluation.advice import ALIKE, LARGE, is_done
+from seefit.report.doctor import bad_slices, slice_name
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
 from seefit.report.words import Words
@@ -18,6 +19,7 @@ FEWEST_JUDGED = 5  # judged images of a class below which its recall says too li
 FEW_IMAGES = 20  # training images of a class from which we call it small
 UNEVEN = 10.0  # largest over smallest class
 BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
+MANY_WRONG = 0.05  # share of labels that look wrong from which it is said first
 MOST_PROBLEMS = 6
 NOTHING = Figure(0.0)
 TRAINS_MORE = {"top": "--preset balanced", "everything": "--preset balanced --freeze none"}  # options of what is advised
@@ -85,6 +87,8 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
         *_small_part(record, words),
         *_uneven(record, words),
         *_calibration(record, words),
+        *_wrong_labels(record, words),
+        *_bad_slice(record, words),
         *_skips(record, words),
         *_few_images(record, words),
     ]
@@ -101,6 +105,7 @@ def find_steps(record: Record, words: Words) -> list[Step]:
         *([Step(words("step.labels"), f"seefit check {data}")] if grade_of(record) in {"mixed", "not"} else []),
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
+        *_apply_fixes(record, words, run),
         *_more_images(record, words),
         *_advised(record, words, data),
         Step(words("step.predict"), f"seefit predict {run} photo.jpg"),
@@ -289,6 +294,29 @@ def _calibration(record: Record, words: Words) -> list[Problem]:
     if ece is not None and ece.above(BADLY_CALIBRATED):
         text.append(words("problem.calibration.text", points=f"{100 * ece.value:.0f}"))
     return [Problem("note", words("problem.calibration"), " ".join(text))] if text else []
+
+
+def _wrong_labels(record: Record, words: Words) -> list[Problem]:
+    errors = (record.insight("doctor") or {}).get("label_errors")
+    if not errors or errors["count"] < MANY_WRONG * errors["looked"]:
+        return []
+    text = words("problem.labels.text", count=f"{errors['count']:,}", looked=f"{errors['looked']:,}")
+    return [Problem("note", words("problem.labels"), text)]
+
+
+def _bad_slice(record: Record, words: Words) -> list[Problem]:
+    bad = bad_slices(record.insight("doctor"))
+    if not bad:
+        return []
+    worst = bad[0]
+    shares = {"right": words.of_100(worst["accuracy"]), "others": words.of_100(worst["others"])}
+    text = words("problem.slice.text", name=slice_name(words, worst), **shares)
+    return [Problem("serious" if worst["accuracy"] < 0.5 else "note", words("problem.slice"), text)]
+
+
+def _apply_fixes(record: Record, words: Words, run: str) -> list[Step]:
+    count = (record.insight("doctor") or {}).get("fixes")
+    return [Step(words("step.fixes", count=f"{count:,}"), f"seefit apply-fixes {run} --out labels.csv")] if count else []
 
 
 def _skips(record: Record, words: Words) -> list[Problem]:
