@@ -72,9 +72,10 @@ def judge_slices(slices: Sequence[Slice], right: Bools, groups: Ints | None = No
     """Compare each slice with the other images, the worst first.
 
     Independent images: Fisher's exact test, and Newcombe's interval of a difference (1998, "Interval estimation for the difference between
-    independent proportions", method 10). Images in groups: the difference may move as much as it does from group to group, with a t
-    test of as many degrees of freedom as groups less one (Liang & Zeger 1986), but never less than for independent images. Slices
-    that are groups themselves are judged like independent images: what is asked is whether this very group is worse.
+    independent proportions", method 10). Images in groups: the difference may move as much as it does from group to group (Liang &
+    Zeger 1986), with a t test whose degrees of freedom are the groups that the slice in effect comes from, less one; but never less than
+    for independent images, and a slice out of fewer than two groups tells nothing. Slices that are groups themselves are judged like
+    independent images: what is asked is whether this very group is worse.
 
     Args:
         slices: From `cut_slices`.
@@ -140,11 +141,18 @@ def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float
     from scipy.stats import t
 
     difference, *ends, p = _independent(members, right)
-    count = len(np.unique(groups))
-    if count < 2:
+    freedom = min(_effective_groups(groups[side]) for side in (members, ~members)) - 1
+    if freedom < 1:  # in effect one group on one side: whether it is the kind of picture or the group, nobody can tell
         return difference, -1.0, 1.0, 1.0
     influence = np.where(members, (right - right[members].mean()) / members.sum(), -(right - right[~members].mean()) / (~members).sum())
+    count = len(np.unique(groups))
     spread = math.sqrt(count / (count - 1) * float((np.bincount(groups, influence) ** 2).sum()))
-    half = float(t.ppf(0.975, count - 1)) * spread
-    p = max(p, float(2 * t.sf(abs(difference) / spread, count - 1)) if spread > 0 else 0.0)
+    half = float(t.ppf(0.975, freedom)) * spread
+    p = max(p, float(2 * t.sf(abs(difference) / spread, freedom)) if spread > 0 else 0.0)
     return difference, max(-1.0, min(ends[0], difference - half)), min(1.0, max(ends[1], difference + half)), p
+
+
+def _effective_groups(groups: Ints) -> float:
+    """Return how many groups of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965)."""
+    sizes = np.bincount(groups).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -55,7 +55,17 @@ def balance_section(record: Record, words: Words) -> Section | None:
     counts = {part: record.counts(part) for part in PARTS if record.counts(part)}
     if not counts:
         return None
-    classes = record.classes
+    return Section("balance", words("balance.title"), [words("balance.lead")], [balance_picture(record.classes, counts, words)])
+
+
+def balance_picture(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], words: Words) -> Picture:
+    """Draw how many images each class has.
+
+    Args:
+        classes: All of them.
+        counts: Of each part, ``train``, ``val``, ``test`` or ``all``: images per class.
+        words: The language.
+    """
     sums = {name: sum(part.get(name, 0) for part in counts.values()) for name in classes}
     ordered = sorted(classes, key=lambda name: -sums[name])
     listed = ordered if len(classes) <= MOST_CLASSES else ordered[:15] + ordered[-15:]
@@ -76,8 +86,7 @@ def balance_section(record: Record, words: Words) -> Section | None:
     else:
         figure = draw_balance_ranks(np.array([sums[name] for name in ordered]), x_label=words("axis.ranks"), y_label=words("axis.images"))
         says = words("balance.says_many", **values)
-    picture = Picture("balance", svg(figure, "balance", words("balance.alt", **values)), says, table)
-    return Section("balance", words("balance.title"), [words("balance.lead")], [picture])
+    return Picture("balance", svg(figure, "balance", words("balance.alt", **values)), says, table)
 
 
 def classes_section(record: Record, words: Words) -> Section | None:
