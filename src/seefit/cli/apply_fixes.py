@@ -87,9 +87,9 @@ def _told(record: dict[str, Any], applied: Sequence[Fix]) -> list[str]:
         for fix in applied[:SHOWN]
     ]
     more = [f"  … and {len(applied) - SHOWN:,} more"] if len(applied) > SHOWN else []
-    idle = [f"{record['unchanged']:,} confirmed rows say look or the label that is there, which changes nothing."]
+    idle = [f"Confirmed, but changing nothing (look, or the label that it has): {record['unchanged']:,}."]
     return [
-        f"{record['relabelled']:,} images relabelled, {record['removed']:,} removed; no picture was touched.",
+        f"Relabelled: {record['relabelled']:,}, removed: {record['removed']:,}. No picture was touched.",
         *lines,
         *more,
         *(idle if record["unchanged"] else []),
