@@ -92,7 +92,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_proposes_what_its_folds_and_validation_part_find(seen: Any, warm: Path, tmp_path: Path, elpv_cells: Any) -> None:
-    """Bright and dark cells are told apart easily; two of each are in the wrong folder."""
+    """Bright and dark cells are told apart easily; four of each are in the wrong folder."""
     from PIL import Image
 
     root = copy_photos({"pos": elpv_cells["functional"], "neg": elpv_cells["functional"]}, tmp_path / "photos", 30)
@@ -100,7 +100,7 @@ def test_a_run_proposes_what_its_folds_and_validation_part_find(seen: Any, warm:
         Image.open(path).convert("L").point(lambda level: level // 5).save(path)
     swapped = set()
     for label, other in (("pos", "neg"), ("neg", "pos")):
-        for path in sorted((root / label).glob("cell*"))[:2]:
+        for path in sorted((root / label).glob("cell*"))[:4]:
             swapped.add(f"{other}/swapped-{label}-{path.name}")
             path.rename(root / other / f"swapped-{label}-{path.name}")
     material = seen(data=root)
@@ -111,9 +111,8 @@ def test_a_run_proposes_what_its_folds_and_validation_part_find(seen: Any, warm:
     assert errors["looked"] == len(material.train.samples) + len(material.val.samples)
     parts = {row["path"]: row["part"] for row in errors["rows"]}
     known = {sample.name: part for sample, part in zip(material.scan.samples, material.split.parts, strict=True)}
-    found_out = {name for name in swapped if known[name] != "test"}
-    assert found_out
-    assert found_out <= parts.keys(), "besides, a few that the tiny network takes for the other kind"
+    hidden = {name for name in swapped if known[name] != "test"}
+    assert len(hidden & parts.keys()) >= len(hidden) / 2 > 1
     assert all(known[name] == part != "test" for name, part in parts.items())
     relabel = {row["path"]: row for row in rows if row["action"] == "relabel"}
     assert relabel.keys() == parts.keys()

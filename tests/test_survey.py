@@ -117,4 +117,4 @@ def test_no_usable_image_gives_a_page_too(tmp_path: Path) -> None:
 
 def test_spread() -> None:
     figure = draw_spread(np.r_[np.zeros(500), 1.0], x_label="size")
-    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 501
+    assert figure.axes[0].get_xlim() == (0, 1), "nearly all are alike, the rest is seen all the same"

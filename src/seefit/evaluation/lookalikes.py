@@ -25,7 +25,7 @@ MIN_SIMILARITY = 0.9  # cosine of standardised features
 MIN_DISTANCE_Z = -4.0  # robust z of log(1 - s) among nearest neighbours
 FEWEST = 40  # images from which there is something usual
 _SAMPLE = 2_000  # images whose nearest neighbours tell what is usual
-_BLOCK = 1_024  # rows compared with all at once: 200 MB at 50,000 images
+_BLOCK = 512  # rows compared with all at once: 200 MB at 50,000 images
 _MOST = 10_000  # pairs
 
 

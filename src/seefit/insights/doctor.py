@@ -8,12 +8,11 @@ model thinks of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from seefit.data.fixes import NAME, Fix, write_fixes
+from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.doctor import find_label_errors
 from seefit.insights.likeness import Found, find_copies, find_strangers
 from seefit.insights.material import Material, Scores
@@ -35,25 +34,34 @@ def find_doctor(material: Material) -> dict[str, Any] | None:
 
 def _label_errors(material: Material) -> Found:
     """Look through out-of-fold scores of the training part, and those that the saved model gives the validation part."""
-    scored = [material.folds, material.held_out if material.val.samples and material.part != "val" else None]
+    scored = [_folds(material), material.held_out if material.val.samples and material.part != "val" else None]
     parts = [scores for scores in scored if scores is not None]
     if not parts:
         return None, []
-    labels, table = np.concatenate([one.labels for one in parts]), np.concatenate([one.probabilities for one in parts])
-    places = [(one, i) for one in parts for i in range(len(one.names))]
-    index, suggested = find_label_errors(table, labels)
-    rows, fixes = [], []
-    for i, guess in zip(index.tolist(), suggested.tolist(), strict=True):
-        scores, place = places[i]
-        row = _label_error(material.classes, scores, place, table[i], guess)
-        rows.append(row)
-        reason = f"a model that had not seen it gives its label {row['p_label']:.0%} and {row['suggested']!r} {row['p_suggested']:.0%}"
-        fixes.append(Fix(row["path"], row["label"], "relabel", row["suggested"], reason, 1 - row["p_label"], row["sha256"]))
-    return {"looked": len(labels), "sources": [one.source for one in parts], "count": len(rows), "rows": rows[:MOST]}, fixes
+    rows = [row for scores in parts for row in _found_in(scores, material.classes)]
+    rows.sort(key=lambda row: float(row["p_label"]))
+    fixes = [Fix(row["path"], row["label"], "relabel", row["suggested"], _reason(row), 1 - row["p_label"], row["sha256"]) for row in rows]
+    looked = sum(len(scores.names) for scores in parts)
+    return {"looked": looked, "sources": [scores.source for scores in parts], "count": len(rows), "rows": rows[:MOST]}, fixes
 
 
-def _label_error(classes: Sequence[str], scores: Scores, place: int, p: NDArray[np.float64], guess: int) -> dict[str, Any]:
-    label = int(scores.labels[place])
+def _folds(material: Material) -> Scores | None:
+    """Return out-of-fold scores as the folds gave them: a temperature from a small validation part could make all of them unsure."""
+    folds = material.folds
+    return None if folds is None else replace(folds, probabilities=softmax(material.probe.head.fold_logits))
+
+
+def _found_in(scores: Scores, classes: Sequence[str]) -> list[dict[str, Any]]:
+    index, suggested = find_label_errors(scores.probabilities, scores.labels)
+    return [_label_error(classes, scores, i, guess) for i, guess in zip(index.tolist(), suggested.tolist(), strict=True)]
+
+
+def _reason(row: dict[str, Any]) -> str:
+    return f"a model that had not seen it gives its label {row['p_label']:.0%} and {row['suggested']!r} {row['p_suggested']:.0%}"
+
+
+def _label_error(classes: Sequence[str], scores: Scores, place: int, guess: int) -> dict[str, Any]:
+    label, p = int(scores.labels[place]), scores.probabilities[place]
     return {
         "path": scores.names[place],
         "sha256": scores.sha256[place],
