@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seefit.evaluation.slices import Slice, cut_slices, holm, judge_slices
+from seefit.evaluation.slices import Slice, cut_slices, fisher, holm, judge_slices
 
 
 def members(n: int, count: int) -> np.ndarray:
@@ -31,6 +31,16 @@ def test_equal_numbers_stay_together() -> None:
     two = cut_slices({"size": np.repeat([1.0, 2.0], 30)}, {})
     assert [(one.value, one.members.sum()) for one in two] == [("low", 30), ("high", 30)]
     assert cut_slices({"size": np.array([])}, {}) == []
+
+
+def test_unknown_numbers_are_in_no_slice() -> None:
+    found = cut_slices({"sharpness": np.r_[np.arange(45.0), np.full(15, np.nan)]}, {})
+    assert [(one.value, int(one.members[:45].sum()), int(one.members[45:].sum())) for one in found] == [
+        ("low", 15, 0),
+        ("middle", 15, 0),
+        ("high", 15, 0),
+    ]
+    assert cut_slices({"sharpness": np.full(60, np.nan)}, {}) == []
 
 
 def test_independent_images_are_judged_by_fisher_and_newcombe() -> None:
@@ -91,3 +101,13 @@ def test_holm() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_fisher_is_scipys() -> None:
+    from scipy.stats import fisher_exact
+
+    rng = np.random.default_rng(0)
+    for n, m in rng.integers(1, 400, (60, 2)).tolist():
+        hits, others = int(rng.integers(0, n + 1)), int(rng.integers(0, m + 1))
+        expected = fisher_exact([[hits, n - hits], [others, m - others]]).pvalue
+        assert fisher(hits, n, others, m) == pytest.approx(expected, rel=1e-6, abs=1e-12)

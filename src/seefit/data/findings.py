@@ -17,11 +17,10 @@ from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
 from seefit.data.duplicates import fingerprint
 from seefit.data.image import DECODER_VERSION, MAX_PIXELS, Undecodable, Unreadable, decode_with_info, read_file
-from seefit.data.looks import sharpness
 from seefit.environment import cache_folder, threads
 from seefit.store import Store
 
-SCAN_VERSION = 3
+SCAN_VERSION = 2
 GONE = "the file is gone or changed, and nothing is kept of what it was"
 _BATCH = 16  # images per task: small enough for an even load, large enough that handing over costs nothing
 _AHEAD = 32  # tasks per worker that may be begun before their turn: enough to be busy while the cache waits for the disk
@@ -39,7 +38,6 @@ class Finding:
         unreadable: Whether the system refused to read it, which says nothing of the image.
         format: As in `seefit.data.image.Decoded`, like ``mode``, ``width`` and ``height``.
         fingerprint: As in `seefit.data.duplicates.fingerprint`.
-        sharpness: As in `seefit.data.looks.sharpness`.
         recalled: Whether the file itself is gone or changed, and the cache told this of the content it had.
     """
 
@@ -52,7 +50,6 @@ class Finding:
     width: int = 0
     height: int = 0
     fingerprint: bytes = b""
-    sharpness: float = 0.0
     recalled: bool = False
 
 
@@ -137,8 +134,8 @@ def _look_at_one(store: Store, shelf: str, max_pixels: int, sample: Sample) -> t
         image = decode_with_info(data, max_pixels=max_pixels)
     except Undecodable as error:
         return Finding(digest.hexdigest(), len(data), error.reason), True
-    seen = fingerprint(image.picture), sharpness(image.picture)
-    return Finding(digest.hexdigest(), len(data), None, False, image.format, image.mode, image.width, image.height, *seen), True
+    mark = fingerprint(image.picture)
+    return Finding(digest.hexdigest(), len(data), None, False, image.format, image.mode, image.width, image.height, mark), True
 
 
 def _recall(store: Store, shelf: str, sha256: str, instead: Finding) -> Finding:
@@ -151,11 +148,10 @@ def _recall(store: Store, shelf: str, sha256: str, instead: Finding) -> Finding:
 
 
 def _pack(found: Finding) -> bytes:
-    told = [found.reason, found.format, found.mode, found.width, found.height, found.sharpness]
-    return json.dumps(told).encode() + b"\n" + found.fingerprint
+    return json.dumps([found.reason, found.format, found.mode, found.width, found.height]).encode() + b"\n" + found.fingerprint
 
 
 def _unpack(sha256: str, size: int, value: bytes) -> Finding:
     head, _, mark = value.partition(b"\n")
-    reason, kind, mode, width, height, sharp = json.loads(head)
-    return Finding(sha256, size, reason, False, kind, mode, width, height, mark, sharp)
+    reason, kind, mode, width, height = json.loads(head)
+    return Finding(sha256, size, reason, False, kind, mode, width, height, mark)

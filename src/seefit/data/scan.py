@@ -147,7 +147,7 @@ def _compare(dataset: Dataset, findings: Sequence[Finding]) -> Scan:
         label_conflicts=[[dataset.samples[i].name for i in members] for members in conflicts.values()],
         formats=dict(Counter(found.format for found in chosen).most_common()),
         modes=dict(Counter(found.mode for found in chosen).most_common()),
-        looks={found.sha256: Look(found.format, brightness(found.fingerprint), found.sharpness) for found in chosen},
+        looks={found.sha256: Look(found.format, brightness(found.fingerprint)) for found in chosen},
         recalled=[dataset.samples[i].name for i in usable if findings[i].recalled],
     )
     _name_groups(result)

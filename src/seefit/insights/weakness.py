@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from seefit.data.looks import measure_sharpness
 from seefit.data.splitfile import read_split
 from seefit.evaluation.slices import ALPHA, Judged, cut_slices, judge_slices
 from seefit.insights.material import Material
 
 MOST = 60  # slices that the insight lists, the worst
+MOST_MEASURED = 1_000  # images whose sharpness is measured, for which they are decoded again
 
 
 def find_slices(material: Material) -> dict[str, Any] | None:
@@ -20,12 +22,13 @@ def find_slices(material: Material) -> dict[str, Any] | None:
         return None
     size_of = dict(zip(material.scan.sha256, material.scan.sizes.tolist(), strict=True))
     sides = np.array([size_of[digest] for digest in judged.sha256], np.float64).reshape(-1, 2)
+    sample_of = {sample.name: sample for sample in material.scan.samples}
     looks = [material.scan.looks[digest] for digest in judged.sha256]
     numbers = {
         "size": np.sqrt(sides.prod(1)),
         "aspect": sides[:, 0] / sides[:, 1],
         "brightness": np.array([look.brightness for look in looks]),
-        "sharpness": np.array([look.sharpness for look in looks]),
+        "sharpness": measure_sharpness([sample_of[name] for name in judged.names], MOST_MEASURED, max_pixels=material.settings.max_pixels),
     }
     group_of = {row.path: row.group for row in read_split(material.run / "split.csv") if row.split == judged.source}
     kinds: dict[str, list[str | None]] = {"format": [look.format for look in looks], "group": [group_of[name] for name in judged.names]}

@@ -11,6 +11,7 @@ import numpy as np
 
 from seefit.data.dataset import SPLITS, Dataset
 from seefit.data.image import MAX_PIXELS
+from seefit.data.looks import measure_sharpness
 from seefit.data.scan import Scan
 from seefit.drawing import blank, colour, place, shown, style, svg
 from seefit.errors import SeefitError
@@ -29,6 +30,7 @@ MOST_PICTURES = 36
 MOST_ROWS = 100
 MOST_NAMES = 5
 BARS = 24
+MOST_MEASURED = 500  # pictures whose sharpness is measured, for which they are decoded again
 LONGEST = 90  # letters of a path
 
 
@@ -48,7 +50,7 @@ def build_survey(
     sections = [
         _balance(found, dataset, words),
         _pictures(found, dataset, words, max_pixels, seed),
-        _looks(found, words),
+        _looks(found, words, max_pixels),
         _copies(found, words),
         _skipped(found, words),
     ]
@@ -145,7 +147,7 @@ def _pictures(found: Scan, dataset: Dataset, words: Words, max_pixels: int, seed
     return Section("pictures", words("survey.pictures"), lead, cards=cards)
 
 
-def _looks(found: Scan, words: Words) -> Section | None:
+def _looks(found: Scan, words: Words, max_pixels: int) -> Section | None:
     """Show how sizes, shapes, brightness and sharpness are spread; what is the same for all is said and not drawn."""
     if not found.samples:
         return None
@@ -154,15 +156,21 @@ def _looks(found: Scan, words: Words) -> Section | None:
         "size": np.sqrt(sides.prod(1)),
         "aspect": sides[:, 0] / sides[:, 1],
         "brightness": 100 * np.array([look.brightness for look in looks]),
-        "sharpness": np.array([look.sharpness for look in looks]),
+        "sharpness": _known(measure_sharpness(found.samples, MOST_MEASURED, max_pixels=max_pixels)),
     }
-    drawn = {name: values for name, values in traits.items() if np.ptp(values) > 0}
-    same = {name: values for name, values in traits.items() if name not in drawn}
+    drawn = {name: values for name, values in traits.items() if len(values) and np.ptp(values) > 0}
+    same = {name: values for name, values in traits.items() if len(values) and name not in drawn}
     lead = [words("survey.looks_lead"), *(words(f"survey.same.{name}", value=_number(values[0])) for name, values in same.items())]
     formats = words("format.comma").join(f"{shown(name)} {count:,}" for name, count in found.formats.items())
     lead.append(words("survey.formats", formats=formats))
+    if len(found.samples) > MOST_MEASURED:
+        lead.append(words("survey.measured", count=f"{MOST_MEASURED:,}"))
     pictures = [_spread_picture(name, values, words) for name, values in drawn.items()]
     return Section("looks", words("survey.looks"), lead, pictures)
+
+
+def _known(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
 
 
 def _spread_picture(name: str, values: Floats, words: Words) -> Picture:
