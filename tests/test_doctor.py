@@ -141,6 +141,25 @@ def test_without_folds_and_validation_part_labels_are_not_looked_at(seen: Any) -
     assert found["outliers"]["looked"] == len(material.train.samples)
 
 
+@pytest.mark.parametrize("given", [{"group_by": r"(\d)\.png$"}, {"val": 0, "test": 0}], ids=str)
+def test_every_kind_of_run_has_one(seen: Any, given: dict[str, Any]) -> None:
+    material = seen(**given)
+    found = find_doctor(material)
+    assert found is not None
+    assert found["label_errors"]["looked"] >= len(material.train.samples)
+    assert found["lookalikes"]["compared"] == len(material.scan.samples)
+
+
+def test_many_small_classes(seen: Any, warm: Path, tmp_path: Path, elpv_cells: Any) -> None:
+    cells = elpv_cells["functional"]
+    for number in range(40):
+        copy_photos({f"class {number}": cells}, tmp_path / "photos", 3, start=3 * number)
+    found = find_doctor(seen(data=tmp_path / "photos"))
+    assert found is not None
+    assert found["label_errors"]["sources"] == ["val"]
+    assert found["outliers"]["count"] == 0
+
+
 # ---- the report ---------------------------------------------------------------------------------
 
 IMAGE = {"path": "a.png", "sha256": "", "part": "train", "label": "cat"}

@@ -305,23 +305,6 @@ def report(
     return command(run, lang=lang, json_output=json, console=Console(quiet=quiet))
 
 
-@app.command()
-def apply_fixes(
-    run: o.RunPath,
-    out: Annotated[Path, typer.Option(help="The CSV of labels to write: a .csv that is not there yet.", show_default=False)],
-    fixes: Annotated[Path | None, typer.Option(help="The proposals, with yes under confirm.", show_default="fixes.csv of the run")] = None,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    seed: o.Seed = None,
-    device: o.Device = None,
-    debug: o.Debug = False,
-) -> int:
-    """Write a new CSV of labels with the fixes of a run that you confirmed; pictures and older labels stay as they are."""
-    from seefit.cli.apply_fixes import apply_confirmed
-
-    return apply_confirmed(run, fixes=fixes, out=out, json_output=json)
-
-
 app.add_typer(lookups)
 
 
