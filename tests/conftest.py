@@ -17,6 +17,7 @@ import pytest
 
 from command import seefit
 from seefit import models, pipeline
+from seefit.insights.material import Material
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.pipeline import Run, train
 from seefit.settings import make_settings
@@ -157,6 +158,19 @@ def train_here(warm: Path, tmp_path: Path, no_page: None) -> Train:
         return train(make_settings({"data": str(data), **given}), out=tmp_path / out)
 
     return run
+
+
+@pytest.fixture
+def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that trains and gives the material that the insights were drawn from."""
+
+    def train(**given: Any) -> Material:
+        found: list[Material] = []
+        monkeypatch.setattr(pipeline, "write_insights", lambda material, **_: found.append(material))
+        train_here(**given)
+        return found[0]
+
+    return train
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from seefit.cli.check import check
 from seefit.console import Console
+from seefit.errors import UsageError
 
 PhotoFolder = Callable[..., Path]
 HOSTILE = "\x1b[31m<script>alert('1,2')\n\t\u202e\U0001f408\"[red]"
@@ -160,3 +161,25 @@ def test_the_limit_of_pixels_is_passed_on(photo_folder: PhotoFolder, capsys: pyt
     assert check(str(root), max_pixels=300 * 300) == 0
     assert check(str(root), max_pixels=300 * 300 - 1, max_skipped=1.0) == 3
     assert "300x300 = 0.09 megapixels, over the limit of 0.09 megapixels (--max-pixels)" in capsys.readouterr().out
+
+
+def test_html_writes_a_page_and_nothing_else(hurt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = set(tmp_path.rglob("*"))
+    assert check(str(hurt), html=tmp_path / "page.html", json_output=True) == 3, "the exit code is what it was"
+    assert set(tmp_path.rglob("*")) - before == {tmp_path / "page.html"}
+    assert "images" in json.loads(capsys.readouterr().out)
+    assert "Training cannot start yet." in (tmp_path / "page.html").read_text("utf-8")
+    assert check(str(hurt), max_skipped=0.5, html=tmp_path / "zh.html", lang="zh") == 0
+    assert "可以开始训练" in (tmp_path / "zh.html").read_text("utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_any_image_is_read(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("mine")
+    for options, message in (
+        ({"html": tmp_path / "page.html"}, "The page would take the place of something"),
+        ({"html": tmp_path / "page.pdf"}, "Expected .html or .htm, got '.pdf'"),
+        ({"html": tmp_path / "new.html", "lang": "fr"}, "Unknown language: fr"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check(str(tmp_path / "nothing"), **options)
+    assert (tmp_path / "page.html").read_text() == "mine"

@@ -13,7 +13,7 @@ from seefit.settings import Settings
 
 def test_they_are_commands_of_seefit() -> None:
     own = typer.main.get_command(lookups).commands  # type: ignore[attr-defined]
-    assert sorted(own) == ["cache", "explain", "lr-find", "models", "runs", "summary"]
+    assert sorted(own) == ["apply-fixes", "cache", "explain", "lr-find", "models", "runs", "summary"]
     assert own.keys() <= typer.main.get_command(app).commands.keys()  # type: ignore[attr-defined]
 
 

@@ -20,6 +20,7 @@ from command import ENTRY, Answer, seefit, seefit_process, start
 from seefit.cli.main import app, main
 
 COMMANDS = [
+    "apply-fixes",
     "augment",
     "cache",
     "check",
@@ -72,7 +73,7 @@ UNREADABLE = "Cannot read the command line: seefit {}. Expected what its --help 
     ("arguments", "message", "hint"),
     [
         (["trian", "x"], "Unknown command: trian. Expected a known command, got 'trian'.", "Did you mean 'train'? Choose one of: "),
-        (["xyzzy"], "Unknown command: xyzzy. Expected a known command, got 'xyzzy'.", "Choose one of: augment, cache, check, "),
+        (["xyzzy"], "Unknown command: xyzzy. Expected a known command, got 'xyzzy'.", "Choose one of: apply-fixes, augment, cache, "),
         (["train", "--bckbone", "y"], "Unknown option of seefit train: --bckbone. Expected a known option of seefit train, got ",
          "Did you mean '--backbone'? Choose one of: --accumulate, --allow-leak, "),
         (["runs", "--delte", "x"], "Unknown option of seefit runs: --delte. Expected a known option of seefit runs, got '--delte'.",

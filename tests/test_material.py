@@ -6,23 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Train, read_csv
-from seefit import pipeline
+from conftest import read_csv
 from seefit.evaluation.evaluate import read_probabilities
-from seefit.insights.material import Material
-
-
-@pytest.fixture
-def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that trains and gives the material that the insights were drawn from."""
-
-    def train(**given: Any) -> Material:
-        found: list[Material] = []
-        monkeypatch.setattr(pipeline, "write_insights", lambda material, **_: found.append(material))
-        train_here(**given)
-        return found[0]
-
-    return train
 
 
 def test_judged_images_are_those_of_the_table_with_the_labels_of_the_split(seen: Any) -> None:

@@ -170,12 +170,13 @@ def svg_file(element: str) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{opening}>{css}{rest}\n'
 
 
-def check_free(out: Path, *suffixes: str) -> None:
-    """Refuse to draw into a file of another type, or in the place of something.
+def check_free(out: Path, *suffixes: str, what: str = "picture") -> None:
+    """Refuse to write a file of another type, or in the place of something.
 
     Args:
-        out: Where the picture is to be.
-        suffixes: Of the types that can be drawn, with their dots.
+        out: Where the file is to be.
+        suffixes: Of the types that can be written, with their dots.
+        what: What is written.
 
     Raises:
         UsageError: Another suffix, or there is something of that name.
@@ -188,7 +189,7 @@ def check_free(out: Path, *suffixes: str) -> None:
         raise resource_error(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), out)
     if out.exists():
         raise UsageError(
-            "The picture would take the place of something",
+            f"The {what} would take the place of something",
             where=out,
             expected="a name that is free",
             got="a folder" if out.is_dir() else f"a file of {out.stat().st_size:,} bytes",

@@ -16,11 +16,14 @@ from seefit.data.dataset import SPLITS, Dataset, counts
 from seefit.data.image import MAX_PIXELS
 from seefit.data.scan import Scan, check_usable, scan
 from seefit.data.sources import read_dataset
+from seefit.drawing import check_free
 from seefit.errors import SeefitError
 from seefit.files import resource_error, to_json, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from seefit.report.words import Words
 
 SHOWN_CLASSES = 40
 SHOWN_ITEMS = 5
@@ -39,6 +42,9 @@ def check(
     max_pixels: int = MAX_PIXELS,
     allow_leak: bool = False,
     out: Path | None = None,
+    html: Path | None = None,
+    lang: str = "en",
+    seed: int = 0,
     json_output: bool = False,
     console: Console = QUIET,
 ) -> int:
@@ -54,7 +60,10 @@ def check(
         max_skipped: The largest share of images that may be unusable, 0 to 1.
         max_pixels: Images with more pixels cannot be used.
         allow_leak: Accept the same bytes on several sides of a given split.
-        out: A folder to write the findings to; nothing is written without it.
+        out: A folder to write the findings to.
+        html: A page about the data to write, which must not be there yet. Without it and ``out`` nothing is written.
+        lang: Of the page, ``en`` or ``zh``.
+        seed: Of the pictures that the page shows.
         json_output: Print one JSON object on stdout and nothing else there.
         console: Where progress is shown.
 
@@ -62,8 +71,9 @@ def check(
         The exit code: 0 when training could start, 3 when it could not.
 
     Raises:
-        SeefitError: The source itself cannot be read, or ``out`` cannot be written to.
+        SeefitError: The source itself cannot be read, or ``out`` or ``html`` cannot be written to.
     """
+    words = _page_words(html, lang)
     reading: dict[str, Any] = {"labels": labels, "root": root, "group_by": group_by, "follow_links": follow_links, "sha256": sha256}
     dataset = read_dataset(source, **reading, console=console)
     found = scan(dataset, max_pixels=max_pixels, console=console)
@@ -71,6 +81,11 @@ def check(
     record = {**to_record(found, dataset), **(stop.to_json() if stop else {})}
     if out is not None:
         _write(out, record, found)
+    if html is not None and words is not None:
+        from seefit.report.survey import build_survey
+
+        write_text(html, build_survey(found, dataset, stop, words, max_pixels=max_pixels, seed=seed))
+        console.say(f"page     {html}")
     if json_output:
         print(to_json(record))
     else:
@@ -78,6 +93,17 @@ def check(
         if stop:
             print(f"error: {printable(stop.message)}\n{printable(stop.hint)}", file=sys.stderr)
     return stop.exit_code if stop else 0
+
+
+def _page_words(html: Path | None, lang: str) -> Words | None:
+    """Refuse a page that cannot be written before any image is read; return its language."""
+    from seefit.report.words import Words
+
+    words = Words(lang)
+    if html is None:
+        return None
+    check_free(html, ".html", ".htm", what="page")
+    return words
 
 
 def to_record(found: Scan, dataset: Dataset) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands that leave no run: explanations, a rate to train with, networks, runs, the cache. A part of the one command line."""
+"""The commands that leave no run: explanations, a rate, labels put right, networks, runs, the cache. A part of the one command line."""
 
 from __future__ import annotations
 
@@ -91,6 +91,23 @@ def lr_find(
     from seefit.cli.lr_find import lr_find as command
 
     return command(given, out=out, json_output=json, console=Console(quiet=quiet))
+
+
+@lookups.command()
+def apply_fixes(
+    run: o.RunPath,
+    out: Annotated[Path, typer.Option(help="The CSV of labels to write: a .csv that is not there yet.", show_default=False)],
+    fixes: Annotated[Path | None, typer.Option(help="The proposals, with yes under confirm.", show_default="fixes.csv of the run")] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Write a new CSV of labels with the fixes of a run that you confirmed; pictures and older labels stay as they are."""
+    from seefit.cli.apply_fixes import apply_confirmed
+
+    return apply_confirmed(run, fixes=fixes, out=out, json_output=json)
 
 
 @lookups.command()

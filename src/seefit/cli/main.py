@@ -76,6 +76,10 @@ def check(
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
     out: Annotated[Path | None, typer.Option(help="Write the findings to this folder.", show_default="write nothing")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page about the data: an .html that is not there yet.", show_default="no page")
+    ] = None,
+    lang: Annotated[str, typer.Option(help="Of the page: en or zh.")] = "en",
     json: o.Json = False,
     quiet: o.Quiet = False,
     seed: o.Seed = None,
@@ -86,8 +90,8 @@ def check(
     from seefit.cli.check import check as command
 
     options = _given(labels=labels, root=root, group_by=group_by, follow_links=follow_links, sha256=sha256)
-    options |= _given(max_skipped=max_skipped, max_pixels=max_pixels, allow_leak=allow_leak)
-    return command(data, **options, out=out, json_output=json, console=Console(quiet=quiet))
+    options |= _given(max_skipped=max_skipped, max_pixels=max_pixels, allow_leak=allow_leak, seed=seed)
+    return command(data, **options, out=out, html=html, lang=lang, json_output=json, console=Console(quiet=quiet))
 
 
 @app.command()

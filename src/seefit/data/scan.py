@@ -21,6 +21,7 @@ from seefit.data.duplicates import star_clusters
 from seefit.data.findings import Finding, find
 from seefit.data.image import MAX_PIXELS
 from seefit.data.listing import is_image
+from seefit.data.looks import Look, brightness
 from seefit.data.oddities import oddities
 from seefit.errors import DataError, raise_all
 
@@ -48,6 +49,7 @@ class Scan:
         near_leaks: Names of near-duplicates on several sides of a given split.
         formats: Number of usable images per file format.
         modes: Number of usable images per colour model.
+        looks: How the picture of each content looks.
         recalled: Names of images whose file is gone or changed, and that are known from the cache.
         warnings: Sentences about what is odd and accepted.
         seconds: What the scan took.
@@ -66,6 +68,7 @@ class Scan:
     near_leaks: list[list[str]] = field(default_factory=list)
     formats: dict[str, int] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
     recalled: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -144,6 +147,7 @@ def _compare(dataset: Dataset, findings: Sequence[Finding]) -> Scan:
         label_conflicts=[[dataset.samples[i].name for i in members] for members in conflicts.values()],
         formats=dict(Counter(found.format for found in chosen).most_common()),
         modes=dict(Counter(found.mode for found in chosen).most_common()),
+        looks={found.sha256: Look(found.format, brightness(found.fingerprint)) for found in chosen},
         recalled=[dataset.samples[i].name for i in usable if findings[i].recalled],
     )
     _name_groups(result)

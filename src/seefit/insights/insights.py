@@ -14,6 +14,7 @@ from seefit.files import resource_error, to_json, write_text
 from seefit.insights.curves import find_curves
 from seefit.insights.decide import find_decide
 from seefit.insights.diagnosis import find_diagnosis
+from seefit.insights.doctor import find_doctor
 from seefit.insights.explain import find_explain
 from seefit.insights.forecast import find_forecast
 from seefit.insights.map import find_map
@@ -28,6 +29,7 @@ INSIGHTS: dict[str, Insight] = {
     "explain": find_explain,
     "map": find_map,
     "forecast": find_forecast,
+    "doctor": find_doctor,
 }
 
 

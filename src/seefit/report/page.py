@@ -180,6 +180,7 @@ class Verdict:
         grade: As in `seefit.report.verdict.grade_of`.
         title: How good, in one line.
         lines: What it rests on and what it is compared with.
+        fine: What is said where there are no problems; of a report when empty.
     """
 
     grade: str
@@ -188,9 +189,20 @@ class Verdict:
     tiles: Sequence[Tile] = field(default_factory=list)
     problems: Sequence[Problem] = field(default_factory=list)
     steps: Sequence[Step] = field(default_factory=list)
+    fine: str = ""
 
 
-def render(words: Words, *, run: str, data: str, verdict: Verdict, notes: Sequence[str], sections: Sequence[Section]) -> str:
+def render(
+    words: Words,
+    *,
+    run: str,
+    data: str,
+    verdict: Verdict,
+    notes: Sequence[str],
+    sections: Sequence[Section],
+    title: str = "",
+    footer: str = "",
+) -> str:
     """Lay out a page: one HTML document without scripts in which everything but our own SVG is escaped.
 
     Args:
@@ -200,6 +212,8 @@ def render(words: Words, *, run: str, data: str, verdict: Verdict, notes: Sequen
         verdict: The first screen.
         notes: Sentences that the run wrote down.
         sections: The chapters, in order.
+        title: What kind of page it is; a report when empty.
+        footer: Its last line; that of a report when empty.
 
     Returns:
         HTML that can be written as UTF-8.
@@ -209,5 +223,6 @@ def render(words: Words, *, run: str, data: str, verdict: Verdict, notes: Sequen
     loader = PackageLoader("seefit.report", "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("page.html")
-    text = page.render(t=words, palette=PALETTE, run=run, data=data, verdict=verdict, notes=notes, sections=sections)
+    names = {"title": title or words("page.title"), "footer": footer or words("page.footer")}
+    text = page.render(t=words, palette=PALETTE, run=run, data=data, verdict=verdict, notes=notes, sections=sections, **names)
     return text.encode("utf-8", "replace").decode("utf-8")

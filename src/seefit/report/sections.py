@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from seefit.report.confusion import confusion_section
 from seefit.report.curves import curves_section
 from seefit.report.decide import decide_section
 from seefit.report.diagnosis import diagnosis_section
+from seefit.report.doctor import doctor_section, slices_section
 from seefit.report.figures import draw_balance, draw_balance_ranks, draw_intervals
 from seefit.report.forecast import forecast_section
 from seefit.report.map import map_section
@@ -61,7 +62,17 @@ def balance_section(record: Record, words: Words) -> Section | None:
     counts = {part: record.counts(part) for part in PARTS if record.counts(part)}
     if not counts:
         return None
-    classes = record.classes
+    return Section("balance", words("balance.title"), [words("balance.lead")], [balance_picture(record.classes, counts, words)])
+
+
+def balance_picture(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], words: Words) -> Picture:
+    """Draw how many images each class has.
+
+    Args:
+        classes: All of them.
+        counts: Of each part, ``train``, ``val``, ``test`` or ``all``: images per class.
+        words: The language.
+    """
     sums = {name: sum(part.get(name, 0) for part in counts.values()) for name in classes}
     ordered = sorted(classes, key=lambda name: -sums[name])
     listed = ordered if len(classes) <= MOST_CLASSES else ordered[:15] + ordered[-15:]
@@ -82,8 +93,7 @@ def balance_section(record: Record, words: Words) -> Section | None:
     else:
         figure = draw_balance_ranks(np.array([sums[name] for name in ordered]), x_label=words("axis.ranks"), y_label=words("axis.images"))
         says = words("balance.says_many", **values)
-    picture = Picture("balance", svg(figure, "balance", words("balance.alt", **values)), says, table)
-    return Section("balance", words("balance.title"), [words("balance.lead")], [picture])
+    return Picture("balance", svg(figure, "balance", words("balance.alt", **values)), says, table)
 
 
 def classes_section(record: Record, words: Words) -> Section | None:
@@ -151,12 +161,14 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "mistakes": mistakes_section,
     "sample": sample_section,
     "heat": heat_section,
+    "slices": slices_section,
     "map": map_section,
     "decide": decide_section,
     "benefit": benefit_section,
-    "forecast": forecast_section,
     "reliability": reliability_section,
+    "forecast": forecast_section,
     "diagnosis": diagnosis_section,
+    "doctor": doctor_section,
     "balance": balance_section,
     "method": method_section,
 }

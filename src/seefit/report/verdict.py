@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from seefit.drawing import shown
+from seefit.report.doctor import bad_slices, slice_name
 from seefit.report.forecast import advice_of_forecast
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
@@ -17,6 +18,7 @@ FEWEST_JUDGED = 5  # judged images of a class below which its recall says too li
 FEW_IMAGES = 20  # training images of a class from which we call it small
 UNEVEN = 10.0  # largest over smallest class
 BADLY_CALIBRATED = 0.05  # expected calibration error whose interval lies wholly above
+MANY_WRONG = 0.05  # share of labels that look wrong from which it is said first
 MOST_PROBLEMS = 8
 NOTHING = Figure(0.0)
 
@@ -84,6 +86,8 @@ def find_problems(record: Record, words: Words) -> list[Problem]:
         *_small_part(record, words),
         *_uneven(record, words),
         *_calibration(record, words),
+        *_wrong_labels(record, words),
+        *_bad_slice(record, words),
         *_skips(record, words),
         *_few_images(record, words),
     ]
@@ -103,6 +107,7 @@ def find_steps(record: Record, words: Words) -> list[Step]:
         ),
         *([Step(words("step.test_part"), f"seefit train {data} --test 0.15")] if record.part != "test" else []),
         *_look_at_mistakes(record, words),
+        *_apply_fixes(record, words),
         *_more_images(record, words),
         *_forecast(record, words),
         *training_steps(record, words),
@@ -278,6 +283,29 @@ def _calibration(record: Record, words: Words) -> list[Problem]:
     if ece is not None and ece.above(BADLY_CALIBRATED):
         text.append(words("problem.calibration.text", points=f"{100 * ece.value:.0f}"))
     return [Problem("note", words("problem.calibration"), " ".join(text))] if text else []
+
+
+def _wrong_labels(record: Record, words: Words) -> list[Problem]:
+    errors = (record.insight("doctor") or {}).get("label_errors")
+    if not errors or errors["count"] < MANY_WRONG * errors["looked"]:
+        return []
+    text = words("problem.labels.text", count=f"{errors['count']:,}", looked=f"{errors['looked']:,}")
+    return [Problem("note", words("problem.labels"), text)]
+
+
+def _bad_slice(record: Record, words: Words) -> list[Problem]:
+    bad = bad_slices(record.insight("doctor"))
+    if not bad:
+        return []
+    worst = bad[0]
+    shares = {"right": words.of_100(worst["accuracy"]), "others": words.of_100(worst["others"])}
+    text = words("problem.slice.text", name=slice_name(words, worst), **shares)
+    return [Problem("serious" if worst["accuracy"] < 0.5 else "note", words("problem.slice"), text)]
+
+
+def _apply_fixes(record: Record, words: Words) -> list[Step]:
+    count = (record.insight("doctor") or {}).get("fixes")
+    return [Step(words("step.fixes", count=f"{count:,}"), f"seefit apply-fixes {command_path(record)} --out labels.csv")] if count else []
 
 
 def _skips(record: Record, words: Words) -> list[Problem]:
