@@ -83,7 +83,7 @@ def _told(record: dict[str, Any], applied: Sequence[Fix]) -> list[str]:
     lines = [
         f"  {one_line(fix.path)}: removed"
         if fix.action == "remove"
-        else f"  {one_line(fix.path)}: {one_line(fix.label)!r} → {one_line(fix.suggested)!r}"
+        else f"  {one_line(fix.path)}: {one_line(fix.label)} → {one_line(fix.suggested)}"
         for fix in applied[:SHOWN]
     ]
     more = [f"  … and {len(applied) - SHOWN:,} more"] if len(applied) > SHOWN else []
