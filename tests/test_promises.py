@@ -92,6 +92,7 @@ def test_what_is_kept_takes_no_time(known: None, tiny_backbone: Backbone, photo_
         "features": 12 + 8,  # those of the validation part are computed twice, to compare the engines
         "head": head + 8 * 2,
         "judging": 5 * 2 + promises.JUDGING_S,
+        "insights": promises.EXPLAINED * 2 + (12 + 8 + 5) * (promises.POINT_S + promises.LOOKED_S),
         "report": promises.REPORT_S,
     }
     alone = parts_of(extractor, replace(work, val=NOTHING))
@@ -131,7 +132,7 @@ def test_what_is_trained_takes_views_epochs_and_writing(
     monkeypatch.setattr(promises, "epochs_done", lambda checkpoints: 1)
     assert parts_of(extractor, work, settings)["training"] == pytest.approx(2 * epoch)
     scratch = make_settings({"data": "d", "method": "scratch", "epochs": 3, "batch": 32})
-    assert list(parts_of(extractor, work, scratch)) == ["activations", "training", "writing the network", "judging", "report"]
+    assert list(parts_of(extractor, work, scratch)) == ["activations", "training", "writing the network", "judging", "insights", "report"]
 
 
 def test_epochs_that_are_done_are_counted(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_a_run_says_how_long_it_will_take_and_writes_down_how_long_it_took(train
     metrics = json.loads((run.path / "metrics.json").read_text())
     promise = metrics["promise"]
     assert set(promise) == {"seconds", "took", "cost", "parts"}
-    assert set(promise["parts"]) == {"features", "head", "judging", "report"}
+    assert set(promise["parts"]) == {"features", "head", "judging", "insights", "report"}
     assert promise["took"] == metrics["seconds"]["total"]
     assert promise["parts"]["features"] == 0  # all are kept
     assert 0 < promise["cost"] < promise["seconds"] < 60

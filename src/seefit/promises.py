@@ -16,6 +16,7 @@ import numpy as np
 from seefit.budget import MINUTES, TIMINGS, read_timings
 from seefit.bundle.bundle import Bundle
 from seefit.environment import threads
+from seefit.evaluation.embedding import MOST_POINTS
 from seefit.fitting import ENGINE_CHECK_IMAGES, Part
 from seefit.settings import Settings
 from seefit.training.engine import Engine, frozen_forward
@@ -32,6 +33,8 @@ STEPS_SAMPLE, STEPS_MANY = 100, 125  # beyond MAX_PATH_ROWS: along the path on a
 
 LOOP, LOOP_S = 1_000_000, 0.066  # a loop in Python, and its seconds on the computer where these were measured:
 FITTING_S = 1.5  # first use of libraries, figures with their intervals
+EXPLAINED = 450  # answers that explaining takes: maps, their checks, hidden places
+POINT_S, LOOKED_S = 0.003, 0.0015  # a point of the map; any image, for the learning curve and for what is odd about the data
 JUDGING_S = 1.0  # saving, reading and judging the model, the answers left out
 REPORT_S = 1.5  # pictures and page
 LOADING_S = 2.0  # cutting the network and reading its weights, twice
@@ -120,7 +123,7 @@ def promise_run(settings: Settings, extractor: FeatureExtractor, work: Work, *, 
     parts = {} if settings.from_scratch else _probe_parts(extractor, work, answer, slow)
     if settings.way != "probe" and work.tried:
         parts |= _tuning_parts(settings, extractor, work, answer, slow, checkpoints)
-    parts |= {"judging": work.judged * answer + JUDGING_S * slow, "report": REPORT_S * slow}
+    parts |= {"judging": work.judged * answer + JUDGING_S * slow, **_insight_parts(work, answer, slow), "report": REPORT_S * slow}
     now = time.monotonic()
     return Promise(now - began, parts, cost=now - started)
 
@@ -213,6 +216,12 @@ def _probe_parts(extractor: FeatureExtractor, work: Work, answer: float, slow: f
         "features": computed * seconds_per_image(extractor, extractor.engine, work.tried) if computed else 0.0,
         "head": head_seconds(len(train.samples), extractor.width, work.classes) + answered * answer + FITTING_S * slow,
     }
+
+
+def _insight_parts(work: Work, answer: float, slow: float) -> dict[str, float]:
+    images = len(work.train.samples) + len(work.val.samples) + work.judged
+    looked_at = POINT_S * min(images, MOST_POINTS) + LOOKED_S * images
+    return {"insights": (EXPLAINED * answer if work.judged else 0.0) + looked_at * slow}
 
 
 def _tuning_parts(
