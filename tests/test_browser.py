@@ -34,8 +34,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]]) -> dict[str, Path]:
-    """Return the page of a run of two classes and of one of twelve with long names, in each language."""
+def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]], trained: Path) -> dict[str, Path]:
+    """Return pages in each language: of runs made by hand, of two classes and of twelve with long names, and of one that was trained."""
     home = tmp_path_factory.mktemp("pages")
     root = elpv_cells["functional"][0].parents[1]
     two = {name: paths[: 60 if name == "functional" else 30] for name, paths in elpv_cells.items()}
@@ -48,6 +48,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[P
             run = add_insights(make_run(home / count, photos, root=root), list(photos))
             for lang in ("en", "zh"):
                 found[f"{count}-{lang}"] = build_report(run, lang=lang).rename(home / f"{count}-{lang}.html")
+        own = shutil.copytree(trained, home / "trained")
+        for lang in ("en", "zh"):
+            found[f"trained-{lang}"] = build_report(own, lang=lang).rename(home / f"trained-{lang}.html")
     return found
 
 
@@ -63,7 +66,7 @@ def opened(browser: Any, page: Path, width: int = 1400, **context: Any) -> tuple
     return view, said, asked
 
 
-@pytest.mark.parametrize("name", ["two-en", "two-zh", "twelve-en", "twelve-zh"])
+@pytest.mark.parametrize("name", ["two-en", "two-zh", "twelve-en", "twelve-zh", "trained-en", "trained-zh"])
 @pytest.mark.parametrize("width", [360, 1400])
 def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     view, said, asked = opened(browser, pages[name], width)
@@ -78,7 +81,7 @@ def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: d
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["two-en", "twelve-zh"])
+@pytest.mark.parametrize("name", ["two-en", "twelve-zh", "trained-en"])
 def test_nothing_keeps_a_reader_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     view, _, _ = opened(browser, pages[name], color_scheme=scheme)
