@@ -58,9 +58,9 @@ def test_mistakes_are_crosses_and_only_what_is_there_is_explained() -> None:
 def test_views_are_tied_to_their_image() -> None:
     x, y = places(12)
     figure = draw_views(x, y, np.repeat([0, 1, 2], 4), 4, [0, 1], ["a", "b", "c"])
-    ties = figure.axes[0].patches[0].get_path().vertices
+    ties = np.asarray(figure.axes[0].patches[0].get_path().vertices)
     assert len(ties) == 2 * 9
-    assert np.asarray(ties)[::2].tolist() == [[x[i], y[i]] for i in (0, 0, 0, 4, 4, 4, 8, 8, 8)]
+    assert ties[::2].tolist() == [[x[i], y[i]] for i in (0, 0, 0, 4, 4, 4, 8, 8, 8)]
 
 
 def test_nothing_to_draw_is_an_empty_frame() -> None:
