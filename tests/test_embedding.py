@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from seefit.evaluation.embedding import choose_points, embed, nearest_is_own, spread_out
 from seefit.training.solver import Standardised
@@ -47,9 +48,10 @@ def test_kinds_that_lie_apart_lie_apart_on_the_map() -> None:
 def test_the_seed_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = blobs(each=15)
     maps = []
-    for threads in ("1", "2"):
-        monkeypatch.setenv("SEEFIT_THREADS", threads)
-        maps.append(embed(features, labels, seed=3))
+    for threads in (1, 2):
+        monkeypatch.setenv("SEEFIT_THREADS", str(threads))
+        with threadpool_limits(threads):
+            maps.append(embed(features, labels, seed=3))
     assert maps[0] is not None
     assert maps[1] is not None
     assert np.array_equal(maps[0].places, maps[1].places)

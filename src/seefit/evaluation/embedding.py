@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.environment import threads
+from seefit.training.head import workers
 from seefit.training.solver import Standardised
 
 Floats = NDArray[np.float64]
@@ -67,20 +68,23 @@ def embed(features: Float, labels: Index, *, seed: int) -> Embedding | None:
     Returns:
         The map; None of fewer than 20 images, or where they hardly differ.
     """
+    from scipy.linalg import eigh
     from sklearn.manifold import TSNE, trustworthiness
 
     if len(features) < FEWEST_POINTS:
         return None
     rows = Standardised.of(features).apply(features)
-    products = rows @ rows.T
-    components = _main_components(products)
-    if components.shape[1] < 2:
-        return None
-    apart = _distances(products)
-    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    drawing = TSNE(perplexity=perplexity, init="pca", max_iter=STEPS, random_state=seed, n_jobs=threads())
-    places = np.asarray(drawing.fit_transform(components), np.float64)
-    near = min(NEIGHBOURS, (len(rows) - 1) // 2)
+    with workers():  # one thread of BLAS: t-SNE would make another map of the last digit
+        products = rows @ rows.T
+        values, vectors = eigh(products, subset_by_index=(max(0, len(rows) - COMPONENTS), len(rows) - 1))
+        there = values > 1e-6 * max(float(values[-1]), 1e-6)
+        components = np.ascontiguousarray((vectors[:, there] * np.sqrt(values[there]))[:, ::-1], np.float32)  # those of a PCA
+        if components.shape[1] < 2:
+            return None
+        perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+        drawing = TSNE(perplexity=perplexity, init="pca", max_iter=STEPS, random_state=seed, n_jobs=threads())
+        places = np.asarray(drawing.fit_transform(components), np.float64)
+    apart, near = _distances(products), min(NEIGHBOURS, (len(rows) - 1) // 2)
     kept, flat = (float(trustworthiness(apart, found, n_neighbors=near, metric="precomputed")) for found in (places, components[:, :2]))
     return Embedding(_scaled(places), perplexity, kept, flat, _silhouette(apart, labels), _nearest(apart, near))
 
@@ -127,17 +131,6 @@ def nearest_is_own(features: Float, views: int) -> float:
     owner = np.repeat(np.arange(count), views)
     squares = (images**2).sum(1) - 2 * rows @ images.T  # less what is the same for all images
     return float((squares.argmin(1) == owner).reshape(count, views)[:, 1:].mean())
-
-
-def _main_components(products: Float) -> Float:
-    """Return (N, k) principal components, k at most 50, of centred rows, from the (N, N) products of the rows."""
-    from scipy.linalg import eigh
-
-    count = len(products)
-    values, vectors = eigh(products, subset_by_index=(max(0, count - COMPONENTS), count - 1))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    there = values > 1e-6 * max(float(values[0]), 1e-6)
-    return np.ascontiguousarray(vectors[:, there] * np.sqrt(values[there]), np.float32)
 
 
 def _distances(products: Float) -> Float:

@@ -22,11 +22,9 @@ from seefit.training.solver import Double, Float, Rows, Standardised, minimise
 SHARES = tuple(2 ** (step / 2) / 8 for step in range(7))  # of a fold's training side: an eighth to all of it, in steps of 1.41
 FEWEST_IMAGES, FEWEST_PER_CLASS, FEWEST_POINTS = 20, 3, 4  # at the smallest share; a class on average; shares on the curve
 REPEATS = 4
-COMPONENTS = (
-    1024  # that the features are turned into for all fits; the error is that of all features within a tenth of a point (docs/LOG.md)
-)
-SAMPLE = 2_500  # rows that these are found from
-MAX_WORK = 1e9  # rows x components x classes of all fits: some 10 s on one core
+SAMPLE = 2_500  # rows that the main directions of the features are found from
+FEW_ROWS, MANY_ROWS = 1_024, 2_048  # directions that are kept of up to SAMPLE rows, and of more: the error stays (docs/LOG.md)
+MAX_WORK = 1e9  # rows x directions x classes of all fits: some 10 s on one core
 MAX_WORK_OF_A_FOLD = 4e9  # a fold beyond it is not tried
 TOLERANCE = 1e-4
 POWERS = (0.2, 0.35, 0.5, 0.7, 1.0)  # c of the curves that are averaged
@@ -118,7 +116,7 @@ def measure_curve(
     weights = np.ones(len(labels)) if weights is None else weights
     folds = make_folds(labels, units, seed)
     shares = [share for share in SHARES if folds and share * len(folds[0][0]) >= max(FEWEST_IMAGES, FEWEST_PER_CLASS * classes)]
-    work = sum(shares) * len(labels) * min(COMPONENTS, *features.shape) * classes
+    work = sum(shares) * len(labels) * min(_directions(len(labels)), *features.shape) * classes
     if len(shares) < FEWEST_POINTS or work > MAX_WORK_OF_A_FOLD:
         return None
     jobs = _jobs(labels, units, folds, int(MAX_WORK / work), seed)
@@ -170,7 +168,7 @@ def foresee(curve: Curve, present: int, *, groups: Ints | None = None, chosen: N
 
 
 def turned(features: Float) -> Float:
-    """Return the features (N, D), standardised, along their main directions, (N, k) with k at most 1,024.
+    """Return the features (N, D), standardised, along their main directions, (N, k).
 
     A ridge penalty does not see a rotation, so all fits share one, which knows no labels. Beyond 2,500 rows a sample of them gives it.
     """
@@ -179,14 +177,18 @@ def turned(features: Float) -> Float:
     scale = Standardised.of(features)
     sample = np.linspace(0, len(features) - 1, min(SAMPLE, len(features))).astype(np.intp)
     some = scale.apply(features[sample])
-    values, vectors = eigh(some @ some.T, driver="evd")  # all of them: faster than a part
-    there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-COMPONENTS:]
-    values, vectors = values[there], vectors[:, there]
-    if len(sample) == len(features):
-        return np.ascontiguousarray(vectors * np.sqrt(values), np.float32)
-    directions = (some.T @ (vectors / np.sqrt(values))).astype(np.float32)
-    scaled = directions * scale.factor[:, None]
-    return np.asarray(features @ scaled - scale.mean @ scaled, np.float32)
+    with workers():  # one thread of BLAS: the same numbers whatever the machine
+        values, vectors = eigh(some @ some.T, driver="evd")  # all of them: faster than a part
+        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-_directions(len(features)) :]
+        values, vectors = values[there], vectors[:, there]
+        if len(sample) == len(features):
+            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32)
+        scaled = (some.T @ (vectors / np.sqrt(values))).astype(np.float32) * scale.factor[:, None]
+        return np.asarray(features @ scaled - scale.mean @ scaled, np.float32)
+
+
+def _directions(count: int) -> int:
+    return FEW_ROWS if count <= SAMPLE else MANY_ROWS
 
 
 def _jobs(labels: Ints, units: NDArray[np.int64], folds: list[tuple[Ints, Ints]], most: int, seed: int) -> list[tuple[int, Ints, Ints]]:
