@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,11 @@ EN = Words("en")
 def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that trains; it gives the material that the map was drawn from, and the map."""
 
-    def train(**given: Any) -> tuple[Any, dict[str, Any] | None]:
+    def train(*data: Path, **given: Any) -> tuple[Any, dict[str, Any] | None]:
         found: list[Any] = []
         monkeypatch.setitem(INSIGHTS, "forecast", lambda _: None)
         monkeypatch.setitem(INSIGHTS, "map", lambda material: found.append(material))
-        train_here(**given)
+        train_here(*data, **given)
         return found[0], find_map(found[0])
 
     return train
@@ -102,6 +103,17 @@ def test_of_a_trained_network_only_judged_images_are_shown(seen: Any) -> None:
     assert "mirrored" in found["views"]["augmentation"]
     assert "frozen features" in found["told"]
     assert "trained features" in found["told"]
+
+
+def test_judged_images_whose_files_are_gone_have_no_map_of_the_network_before(seen: Any, tmp_path: Path, warm: Path) -> None:
+    shutil.copytree(warm, tmp_path / "photos")
+    material, _ = seen(tmp_path / "photos", test=0.5)
+    (tmp_path / "photos" / material.judged.names[0]).unlink()
+    found = find_map(trained_on(material, augment="any-way-up"))
+    assert found is not None
+    assert [one["space"] for one in found["maps"]] == ["trained"]
+    assert found["views"] is None
+    assert found["change"] is None
 
 
 def test_a_network_from_scratch_has_a_map_of_its_own_alone(seen: Any) -> None:

@@ -66,7 +66,7 @@ def find_map(material: Material) -> dict[str, Any] | None:
     worst = wrong[np.argsort(actual[wrong], kind="stable")]
     return {
         "told": _told(maps, len(points.names)),
-        "candidates": len(points.names) if len(points.names) < MOST_POINTS else _candidates(material),
+        "candidates": (len(material.judged.names) if material.judged else 0) + len(_others(material)[0]),
         "judged": len(points.judged),
         "perplexity": round(maps[last].perplexity, 1),
         "neighbours": NEIGHBOURS,
@@ -110,10 +110,6 @@ def _choose(material: Material) -> _Points:
     return _Points(rows, rest, names, np.concatenate([labels[rows], others[rest]]))
 
 
-def _candidates(material: Material) -> int:
-    return (len(material.judged.names) if material.judged else 0) + len(_others(material)[0])
-
-
 def _spaces(material: Material, points: _Points) -> dict[str, Float | None]:
     """Return the features (N, D) of the points, by the name of their network; None where they are not kept any more."""
     if not _learnt(material):
@@ -121,7 +117,13 @@ def _spaces(material: Material, points: _Points) -> dict[str, Float | None]:
     if material.settings.from_scratch or material.fitted is material.probe:
         return {"trained": _judged_features(material, points)}
     samples, sha256 = _judged_images(material, points.judged)
-    return {"frozen": material.probe.extractor.extract(samples, sha256), "trained": _judged_features(material, points)}
+    frozen = material.probe.extractor.extract(samples, sha256) if _there(samples) else None
+    return {"frozen": frozen, "trained": _judged_features(material, points)}
+
+
+def _there(samples: list[Sample]) -> bool:
+    """Return whether the files of all images are still there; a run that was extended may know some by their kept features alone."""
+    return all(sample.path.is_file() for sample in samples)
 
 
 def _frozen(material: Material, points: _Points) -> Float | None:
@@ -234,6 +236,8 @@ def _views(material: Material, points: _Points) -> dict[str, Any] | None:
 
     judged = points.judged[choose_points(points.labels[: len(points.judged)], VIEWED, seed=seed)]
     samples, sha256 = _judged_images(material, judged)
+    if not _there(samples):
+        return None
     rows = [(i, number) for i in range(len(samples)) for number in range(VIEWS + 1)]
     reference, view = material.bundle.reference, make_view(augmentation, seed=seed)
     pixels = view_pixels(rows, samples, sha256, reference, view, max_pixels=material.settings.max_pixels)
