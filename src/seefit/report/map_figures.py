@@ -53,7 +53,7 @@ def draw_classes(x: Floats, y: Floats, labels: Counts, coloured: Sequence[int], 
     figure, axes = _map()
     with style():
         grey = ~np.isin(labels, coloured)
-        _dots(axes, x[grey], y[grey], "line", _size(len(x)))
+        _dots(axes, x[grey], y[grey], "muted", 0.7 * _size(len(x)))
         order = sorted(range(len(coloured)), key=lambda i: -int((labels == coloured[i]).sum()))
         for i in order:  # small classes last, on top
             own = labels == coloured[i]
@@ -82,13 +82,13 @@ def draw_mistakes(x: Floats, y: Floats, right: Flags, wrong: Flags, *, words: tu
     with style():
         others = ~(right | wrong)
         size = _size(len(x))
-        _dots(axes, x[others], y[others], "line", size)
-        _dots(axes, x[right], y[right], "middle", size + 0.5)
+        _dots(axes, x[others], y[others], "faint", size)
+        _dots(axes, x[right], y[right], "accent", size)
         _crosses(axes, x[wrong], y[wrong], "bad")
         looks: list[dict[str, Any]] = [
-            {"marker": "o", "color": colour("middle"), "markersize": 6},
+            {"marker": "o", "color": colour("accent"), "markersize": 6},
             {"marker": "x", "color": colour("bad"), "markersize": 7, "markeredgewidth": 2},
-            {"marker": "o", "color": colour("line"), "markersize": 6},
+            {"marker": "o", "color": colour("faint"), "markersize": 6},
         ]
         there = [flags.any() for flags in (right, wrong, others)]
         keys = [Line2D([], [], linestyle="", label=word, **look) for word, look, drawn in zip(words, looks, there, strict=True) if drawn]
