@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from seefit.bundle.trusted import is_usable
 from seefit.errors import ArtefactError
 
 FORMAT = 1
@@ -136,6 +137,7 @@ def _usable(said: dict[str, Any]) -> dict[str, bool]:
         "hidden": type(hidden) is int and hidden >= (said.get("head") == "hidden"),
         "trained": _texts(said.get("trained", [])),
         "temperature": isinstance(temperature, (int, float)) and 0 < temperature < 1e9,
+        "trust": is_usable(said),
     }
 
 

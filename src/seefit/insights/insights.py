@@ -12,10 +12,13 @@ from typing import Any
 from seefit.console import QUIET, Console
 from seefit.files import resource_error, to_json, write_text
 from seefit.insights.material import Material
+from seefit.insights.trust import find_trust
 
 FOLDER = "insights"
 Insight = Callable[[Material], dict[str, Any] | None]
-INSIGHTS: dict[str, Insight] = {}
+INSIGHTS: dict[str, Insight] = {
+    "trust": find_trust,
+}
 
 
 def write_insights(material: Material, *, console: Console = QUIET) -> None:
