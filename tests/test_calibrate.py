@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seefit.console import Console
-from seefit.evaluation.calibrate import COLDEST, HOTTEST, confidence_bins, fit_temperature, reliability, softmax
+from seefit.evaluation.calibrate import COLDEST, HOTTEST, confidence_bins, ece_floor, fit_temperature, reliability, softmax
 from seefit.evaluation.metrics import score
 
 Floats = NDArray[np.float64]
@@ -113,3 +113,17 @@ def test_reliability_lists_the_bins_that_have_images() -> None:
     assert sum(row.images for row in curve) == 500
     ece = sum(row.images / 500 * abs(row.accuracy - row.confidence) for row in curve)
     assert ece == pytest.approx(score("ece", softmax(logits), labels))
+
+
+def test_the_floor_is_what_honest_probabilities_show_by_chance() -> None:
+    table = softmax(2 * np.random.default_rng(0).normal(size=(400, 3)))
+    mean, seldom = ece_floor(table)
+    found = []
+    for seed in range(60):
+        labels = (table.cumsum(axis=1) > np.random.default_rng(seed).random((400, 1))).argmax(axis=1)
+        found.append(score("ece", table, labels))
+    assert mean == pytest.approx(np.mean(found), abs=0.003)
+    assert np.mean(np.array(found) > seldom) < 0.15
+    assert seldom > mean
+    assert ece_floor(np.repeat(table, 20, axis=0))[0] < mean / 3
+    assert ece_floor(table) == (mean, seldom)

@@ -7,12 +7,13 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from seefit.bundle.bundle import Parts
+from seefit.bundle.trusted import Trust
 from seefit.fitting import Fitted, Part
 from seefit.settings import Settings
 
 
-def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, train: Part) -> Parts:
-    """Return what the bundle is made of."""
+def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, train: Part, trust: Trust | None = None) -> Parts:
+    """Return what the bundle is made of; without ``trust`` it says nothing of sets and of what it does not know."""
     extractor, head = fitted.extractor, fitted.head
     backbone = extractor.backbone
     about = {
@@ -34,7 +35,7 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         **fitted.about,
     }
     files = {weights_file(i): one.state.read_bytes() for i, one in enumerate(fitted.members or [backbone]) if one.state is not None}
-    return Parts(extractor.preprocess, fitted.network, head.weight, head.bias, fitted.temperature, classes, about, files)
+    return Parts(extractor.preprocess, fitted.network, head.weight, head.bias, fitted.temperature, classes, about, files, trust)
 
 
 def weights_file(number: int) -> str:

@@ -41,6 +41,7 @@ from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features
 from seefit.training.features import reference_recipe
+from seefit.trusting import fit_trust
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +74,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: (C,) the classes in sorted order, of the type of the labels; the columns of `predict_proba`.
-        bundle_: What was fitted, as `seefit.load` would return it.
+        bundle_: What was fitted, as `seefit.load` would return it; its ``predictions`` also tell sets and what is none of the classes.
         metrics_: Figures as in ``metrics.json``; after ``fit(paths, labels)`` those over folds alone.
         run_: The run folder; after ``fit(DATA)`` only. Without ``out`` it is removed together with the classifier.
 
@@ -284,7 +285,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             fitted, _ = finetune_probe(settings, fitted, classes, part, None, console=console)
 
         with _temporary_folder() as folder:
-            save_bundle(folder, bundle_parts(fitted, classes, settings, part))
+            save_bundle(folder, bundle_parts(fitted, classes, settings, part, fit_trust(fitted, settings, classes, part)))
             self._keep(folder, temporary=True)
         self.classes_ = found
         self.metrics_ = {"headline": "cross_validation", "cross_validation": fitted.folds}

@@ -53,6 +53,7 @@ from seefit.settings import Settings, to_yaml
 from seefit.telling import environment_line, interval, say_advice, say_counts, say_folds
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head
+from seefit.trusting import fit_trust
 
 SMALL_DATA = 2_000  # training images; below it the scores over folds are printed
 
@@ -161,10 +162,12 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
             promise = promise if again else settled(promise, settings, run / "checkpoints")
     if not fitted.calibrated:
         console.warn(UNCALIBRATED)
+    with clock.phase("trust"):
+        trust = fit_trust(fitted, first, dataset.classes, train_part, val_part)
 
     write_text(run / "config.yaml", to_yaml(asked, _resolved(gathered, fitted, folder)))
     _write_history(run, fitted.head, epochs)
-    save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part))
+    save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part, trust))
 
     with clock.phase("evaluate"):
         bundle = load(run / "bundle")
@@ -172,7 +175,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
         figures, clean = _judge(settings, run, bundle, gathered, train_part, part, console) if part else (None, None)
         extended = extension(run, older, seen.samples, dataset.classes, seed=settings.seed) if older else None
     with clock.phase("insights"):
-        known = Material(run, settings, dataset.classes, train_part, val_part, seen, split, begun, fitted, bundle, part)
+        known = Material(run, settings, dataset.classes, train_part, val_part, seen, split, begun, fitted, bundle, part, trust)
         write_insights(known, console=console)
     metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {

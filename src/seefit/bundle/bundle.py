@@ -26,6 +26,8 @@ from seefit.bundle.explanation import Explainer, Explanation
 from seefit.bundle.golden import golden_images
 from seefit.bundle.manifest import FORMAT, MANIFEST, damaged, folder_of, manifest_hash, read_manifest
 from seefit.bundle.runtime import Reference
+from seefit.bundle.trusted import Trust, read_sets, refuses
+from seefit.bundle.unknown import LIMIT, OUTPUT, with_unknown
 from seefit.data.image import DECODER_VERSION, MAX_PIXELS, SHRINK_ABOVE, Undecodable, decode
 from seefit.errors import ArtefactError, SeefitError
 from seefit.files import resource_error, sha256_file, to_json, write_bytes, write_text
@@ -58,6 +60,7 @@ class Parts:
         classes: C names, in the order of the outputs.
         about: Further facts for the manifest: backbone, image_size, fit, features, mean, std, data_sha256 …
         files: Further files by name, such as the weights of a fine-tuned backbone.
+        trust: Gives sets of classes and "none of these"; None for a bundle that says nothing of them.
     """
 
     preprocess: ModelProto
@@ -68,6 +71,7 @@ class Parts:
     classes: Sequence[str]
     about: dict[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    trust: Trust | None = None
 
 
 def save_bundle(folder: Path, parts: Parts) -> str:
@@ -90,6 +94,8 @@ def save_bundle(folder: Path, parts: Parts) -> str:
     except OSError as error:
         raise resource_error(error, folder) from error
     network = graph.network_model(parts.features, parts.weight, parts.bias, parts.temperature)
+    if parts.trust is not None and parts.trust.familiar is not None:
+        network = with_unknown(network, parts.trust.familiar)
     map_side = add_class_map(network)
     merged = graph.merge(parts.preprocess, network, _metadata(parts) | ({"class_map": ABOUT_MAP} if map_side else {}))
     golden = golden_images()
@@ -107,6 +113,7 @@ def save_bundle(folder: Path, parts: Parts) -> str:
         "temperature": parts.temperature,
         **parts.about,
         "class_map": map_side,
+        **({"trust": parts.trust.to_json(parts.classes)} if parts.trust is not None else {}),
         "decoder": {"version": DECODER_VERSION, "max_pixels": MAX_PIXELS, "rules": DECODER_RULES},
         "golden": list(golden),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
@@ -130,6 +137,7 @@ class Bundle:
         self.folder, self.manifest = folder, manifest
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.hash: str = manifest["hash"]
+        self.sets, self.refuses = read_sets(manifest), refuses(manifest)
         preprocess, network = graph.split(model)
         self.reference = Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 
@@ -292,14 +300,17 @@ def _try_out(bundle: Bundle) -> int:
     reference, count = bundle.reference, len(bundle.classes)
     try:
         pixels = reference.pixels(np.zeros((2, 2, 3), np.uint8))
-        probabilities, features = reference.run(pixels[np.newaxis], ["probabilities", "features"])
-        found, size = probabilities.shape, features.shape[1]
+        wanted = ["probabilities", "features", *([OUTPUT] if bundle.refuses else [])]
+        probabilities, features, *unknown = reference.run(pixels[np.newaxis], wanted)
+        found, size, alone = probabilities.shape, features.shape[1], all(output.shape == (1,) for output in unknown)
     except MemoryError:
         raise
     except Exception as error:  # as in _open
         raise _foreign_graph(bundle.folder, error) from error
     if found != (1, count):
         raise damaged(bundle.folder / "model.onnx", f"{count} outputs, one per class", " x ".join(map(str, found[1:])) or "none")
+    if not alone:
+        raise damaged(bundle.folder / "model.onnx", f"one number per image as {OUTPUT}", "another shape")
     return int(size)
 
 
@@ -345,6 +356,7 @@ def _decode_golden(path: Path) -> NDArray[np.uint8]:
 def _metadata(parts: Parts) -> dict[str, str]:
     """Return what travels inside the ONNX file, with the keys that users of exported models expect."""
     about = parts.about
+    refusing = parts.trust is not None and parts.trust.familiar is not None
     return {
         "task": "classify",
         "imgsz": json.dumps([about["image_size"]] * 2),
@@ -355,6 +367,7 @@ def _metadata(parts: Parts) -> dict[str, str]:
         "resize_mode": about["fit"],
         "color_order": "RGB",
         "temperature": repr(parts.temperature),
+        **({"reject_threshold": repr(LIMIT)} if refusing else {}),
         "decoder": DECODER_RULES,
         "seefit_version": about["seefit_version"],
         "data_sha256": about["data_sha256"],

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from seefit.bundle.trusted import is_usable
 from seefit.errors import ArtefactError
 
 FORMAT = 1
@@ -137,6 +138,7 @@ def _usable(said: dict[str, Any]) -> dict[str, bool]:
         "trained": _texts(said.get("trained", [])),
         "class_map": type(class_map) is int and class_map >= 0,
         "temperature": isinstance(temperature, (int, float)) and 0 < temperature < 1e9,
+        "trust": is_usable(said),
     }
 
 

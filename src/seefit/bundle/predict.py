@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.runtime import BATCH, in_batches, ordered_map
+from seefit.bundle.sets import content_draws
+from seefit.bundle.unknown import LIMIT, OUTPUT
 from seefit.data.dataset import Sample
 from seefit.data.image import MAX_PIXELS, Undecodable, Unreadable, decode
 from seefit.data.tables import write_table
 from seefit.environment import threads
+from seefit.files import sha256_file
 
 if TYPE_CHECKING:
     from seefit.bundle.bundle import Bundle
@@ -33,6 +37,10 @@ class Prediction:
         probabilities: (C,) float32, calibrated, summing to 1; zeros when there is an error.
         error: Why there is no answer.
         features: (D,) float32, where they were asked for.
+        unknown: How unlike the training images it is: 0 as the model knows them, above 1 it should be refused; None where the bundle
+            cannot tell.
+        members: The classes that may be meant, likeliest first: the set that holds the true one as often as the bundle states;
+            None without such sets.
     """
 
     sample: Sample
@@ -40,6 +48,13 @@ class Prediction:
     probabilities: NDArray[np.float32]
     error: Undecodable | Unreadable | None = None
     features: NDArray[np.float32] | None = None
+    unknown: float | None = None
+    members: tuple[str, ...] | None = None
+
+    @property
+    def none_of_these(self) -> bool:
+        """Whether the image is so unlike the training images that its class should not be believed."""
+        return self.unknown is not None and self.unknown > LIMIT
 
     @property
     def label(self) -> str:
@@ -50,6 +65,11 @@ class Prediction:
         """Return ``[{"label", "score"}, …]``, best first; beyond 100 classes the best five."""
         order = np.argsort(-self.probabilities, kind="stable")[: len(self.classes) if len(self.classes) <= ALL_CLASSES else TOP]
         return [{"label": self.classes[i], "score": float(self.probabilities[i])} for i in order]
+
+    def trust(self) -> dict[str, Any]:
+        """Return ``{"none_of_these", "unknown", "set"}``, as far as the bundle tells them."""
+        told: dict[str, Any] = {} if self.unknown is None else {"none_of_these": self.none_of_these, "unknown": self.unknown}
+        return told if self.members is None else {**told, "set": list(self.members)}
 
 
 def predict(
@@ -70,7 +90,7 @@ def predict(
         read: Gives the pixels of an image; when None its file is decoded.
     """
     reference, nothing = bundle.reference, np.zeros(len(bundle.classes), np.float32)
-    outputs = ["probabilities", "features"] if features else ["probabilities"]
+    wanted = ["probabilities", *(["features"] if features else []), *([OUTPUT] if bundle.refuses else [])]
     load = read or (lambda sample: decode(sample.path, max_pixels=max_pixels))
 
     def pixels(sample: Sample) -> NDArray[np.float32] | Undecodable | Unreadable:
@@ -79,20 +99,33 @@ def predict(
         except (Undecodable, Unreadable) as error:
             return error
 
-    def prediction(sample: Sample, probabilities: NDArray[np.float32], seen: NDArray[np.float32] | None = None) -> Prediction:
-        return Prediction(sample, bundle.classes, probabilities, features=seen)
+    def prediction(sample: Sample, answer: dict[str, NDArray[np.float32]]) -> Prediction:
+        unknown, probabilities = answer.get(OUTPUT), answer["probabilities"]
+        members = _members(bundle, sample, probabilities) if read is None else None
+        seen = answer.get("features")
+        return Prediction(sample, bundle.classes, probabilities, None, seen, None if unknown is None else float(unknown), members)
 
     def answer(batch: list[Sample]) -> list[Prediction]:
         items = [pixels(sample) for sample in batch]
         good = [item for item in items if isinstance(item, np.ndarray)]
-        answers = iter(zip(*reference.run(np.stack(good), outputs), strict=True) if good else ())
+        answers = iter(zip(*reference.run(np.stack(good), wanted), strict=True) if good else ())
         return [
-            prediction(sample, *next(answers)) if isinstance(item, np.ndarray) else Prediction(sample, bundle.classes, nothing, item)
+            prediction(sample, dict(zip(wanted, next(answers), strict=True)))
+            if isinstance(item, np.ndarray)
+            else Prediction(sample, bundle.classes, nothing, item)
             for sample, item in zip(batch, items, strict=True)
         ]
 
     for predictions in ordered_map(answer, in_batches(samples, BATCH), workers=threads()):
         yield from predictions
+
+
+def _members(bundle: Bundle, sample: Sample, probabilities: NDArray[np.float32]) -> tuple[str, ...] | None:
+    """Return the classes of an image's set, likeliest first; the draw in it comes from the content of the file."""
+    if bundle.sets is None:
+        return None
+    inside = bundle.sets.sets(probabilities[np.newaxis], content_draws([sha256_file(sample.path)]))[0]
+    return tuple(bundle.classes[i] for i in np.argsort(-probabilities, kind="stable") if inside[i])
 
 
 def columns(classes: Sequence[str]) -> list[str]:
@@ -110,8 +143,19 @@ def cells(classes: Sequence[str], probabilities: NDArray[np.float32]) -> list[st
     return [cell for i in best for cell in (classes[i], f"{probabilities[i]:.6f}")]
 
 
-def write_predictions(path: Path, classes: Sequence[str], predictions: Iterable[Prediction]) -> int:
-    """Write predictions of images without labels as they come: ``path,predicted`` and the probabilities.
+def trust_columns(bundle: Bundle) -> list[str]:
+    """Return the names of what `Prediction.trust` tells with this bundle: columns of a table of predictions."""
+    return [*(["none_of_these", OUTPUT] if bundle.refuses else []), *(["set"] if bundle.sets is not None else [])]
+
+
+def write_predictions(path: Path, classes: Sequence[str], predictions: Iterable[Prediction], *, trust: Sequence[str] = ()) -> int:
+    """Write predictions of images without labels as they come: ``path,predicted``, the probabilities, and what tells how far to trust.
+
+    Args:
+        path: The CSV file.
+        classes: C names.
+        predictions: Any number.
+        trust: From `trust_columns`; a set is written as a JSON list.
 
     Returns:
         How many images have an answer.
@@ -123,7 +167,9 @@ def write_predictions(path: Path, classes: Sequence[str], predictions: Iterable[
         for prediction in predictions:
             if prediction.error is None:
                 count += 1
-                yield [prediction.sample.name, prediction.label, *cells(classes, prediction.probabilities)]
+                told = prediction.trust()
+                more = [json.dumps(told[name], ensure_ascii=False) for name in trust]
+                yield [prediction.sample.name, prediction.label, *cells(classes, prediction.probabilities), *more]
 
-    write_table(path, ["path", "predicted", *columns(classes)], rows())
+    write_table(path, ["path", "predicted", *columns(classes), *trust], rows())
     return count

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seefit.bundle.bundle import load
-from seefit.bundle.predict import Prediction, write_predictions
+from seefit.bundle.predict import Prediction, trust_columns, write_predictions
 from seefit.bundle.predict import predict as predict_samples
+from seefit.bundle.unknown import LIMIT
 from seefit.console import Console, one_line
 from seefit.data.image import MAX_PIXELS
 from seefit.data.sources import list_images
@@ -27,7 +28,8 @@ def predict(
         images: Files and folders.
         csv: Where to write the predictions; None prints them.
         max_pixels: Images with more pixels are left out.
-        json_output: Print ``[{"path", "predictions": [{"label", "score"}, …]}, …]`` on stdout.
+        json_output: Print ``[{"path", "predictions": [{"label", "score"}, …]}, …]`` on stdout, with ``none_of_these``, ``unknown`` and
+            ``set`` beside the predictions where the bundle tells them.
         console: Where to say what was left out.
 
     Raises:
@@ -37,7 +39,7 @@ def predict(
     told = _Told(console)
     predictions = told.pass_on(predict_samples(bundle, list_images(images), max_pixels=max_pixels))
     if csv is not None:
-        write_predictions(csv, bundle.classes, predictions)
+        write_predictions(csv, bundle.classes, predictions, trust=trust_columns(bundle))
         print(
             to_json({"csv": str(csv), "images": told.good, "skipped": told.bad}) if json_output else f"{told.good:,} predictions in {csv}"
         )
@@ -82,7 +84,7 @@ def _print_json(predictions: Iterator[Prediction]) -> None:
     """Print the list as it comes, so that nothing grows with the number of images."""
     opened = False
     for p in predictions:
-        print(("," if opened else "[") + "\n" + to_json({"path": p.sample.name, "predictions": p.ranked()}), end="")
+        print(("," if opened else "[") + "\n" + to_json({"path": p.sample.name, "predictions": p.ranked(), **p.trust()}), end="")
         opened = True
     if opened:
         print("\n]")
@@ -91,4 +93,15 @@ def _print_json(predictions: Iterator[Prediction]) -> None:
 def _print_lines(predictions: Iterator[Prediction]) -> None:
     for prediction in predictions:
         scores = ", ".join(f"{one_line(entry['label'])} {entry['score']:.1%}" for entry in prediction.ranked()[:SHOWN_SCORES])
-        print(f"{one_line(prediction.sample.name)}: {scores}")
+        print(f"{one_line(prediction.sample.name)}: {scores}{_doubts(prediction)}")
+
+
+def _doubts(prediction: Prediction) -> str:
+    """Return what keeps a reader from believing the first class alone; nothing where nothing does."""
+    if prediction.none_of_these:
+        return f" (none of these? unlike the training images: {prediction.unknown:.2f}, limit {LIMIT:g})"
+    if prediction.members is None or len(prediction.members) < 2:
+        return ""
+    shown = " or ".join(map(one_line, prediction.members[:SHOWN_SCORES]))
+    more = len(prediction.members) - SHOWN_SCORES
+    return f" (may be {shown}{f' or {more:,} others' if more > 0 else ''})"

@@ -151,3 +151,28 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -
         )
         for place in np.unique(places).tolist()
     ]
+
+
+def ece_floor(probabilities: ArrayLike, *, replicates: int = 1000, seed: int = 0, bins: int = BINS) -> tuple[float, float]:
+    """Return the calibration error that a perfectly calibrated model with these probabilities would show by chance.
+
+    Each time, every prediction is right with the probability that the model states (Vaicenavicius et al. 2019, arXiv 1902.06977,
+    section 5: consistency resampling, here from the stated probabilities); the error is that of `seefit.evaluation.metrics.judge`.
+
+    Args:
+        probabilities: (N, C) float, with N at least 1.
+        replicates: How many times the labels are drawn.
+        seed: Of the draws.
+        bins: How many bins of equal width from 0 to 1.
+
+    Returns:
+        The mean, and what is exceeded once in 20 times.
+    """
+    confidence = np.asarray(probabilities).max(axis=1).astype(np.float64)
+    places = confidence_bins(confidence, bins)
+    said, rng = np.bincount(places, confidence, bins), np.random.default_rng(seed)
+    found = [
+        np.abs(np.bincount(places, rng.random(len(confidence)) < confidence, bins) - said).sum() / len(confidence)
+        for _ in range(replicates)
+    ]
+    return float(np.mean(found)), float(np.quantile(found, 0.95))

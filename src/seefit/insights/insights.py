@@ -19,6 +19,7 @@ from seefit.insights.explain import find_explain
 from seefit.insights.forecast import find_forecast
 from seefit.insights.map import find_map
 from seefit.insights.material import Material
+from seefit.insights.trust import find_trust
 
 FOLDER = "insights"
 Insight = Callable[[Material], dict[str, Any] | None]
@@ -30,6 +31,7 @@ INSIGHTS: dict[str, Insight] = {
     "map": find_map,
     "forecast": find_forecast,
     "doctor": find_doctor,
+    "trust": find_trust,
 }
 
 

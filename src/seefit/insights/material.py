@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.bundle import Bundle
+from seefit.bundle.trusted import Trust
 from seefit.data.scan import Scan
 from seefit.data.split import Split
 from seefit.data.splitfile import read_split
@@ -61,6 +62,7 @@ class Material:
         fitted: What was saved: the probe, or what was trained from it.
         bundle: As it was saved.
         part: What it was judged on: ``test``, ``val`` or, with neither, an empty text.
+        trust: What was fitted for sets and "none of these".
     """
 
     run: Path
@@ -74,6 +76,7 @@ class Material:
     fitted: Fitted
     bundle: Bundle
     part: str
+    trust: Trust = Trust()  # noqa: RUF009  # frozen
 
     @cached_property
     def judged(self) -> Scores | None:
@@ -120,7 +123,7 @@ class Material:
     def held_out(self) -> Scores | None:
         """Scores that thresholds may be chosen on: those of the validation part, or without one out-of-fold scores of a probe."""
         if not self.val.samples:
-            return self.folds if self.fitted is self.probe else None
+            return self.folds if self.fitted is self.probe and self.probe.folds is not None else None
         exact = self.fitted.extractor.extract(self.val.samples, self.val.sha256, exact=True)
         probabilities = softmax(self.fitted.head.logits(exact), self.fitted.temperature)
         return _scores(self.val, np.arange(len(self.val.samples)), self.classes, probabilities, "val")

@@ -98,11 +98,13 @@ class Head:
     folds: int = 0
     hidden: Hidden | None = None
 
+    def seen(self, features: Float) -> Float:
+        """Return what the linear layer sees of (N, D) features: themselves, or (N, U) of a hidden layer."""
+        return features if self.hidden is None else np.maximum(features @ self.hidden.weight.T + self.hidden.bias, 0)
+
     def logits(self, features: Float) -> Float:
         """Return (N, C) logits, before temperature, of (N, D) features."""
-        if self.hidden is not None:
-            features = np.maximum(features @ self.hidden.weight.T + self.hidden.bias, 0)
-        return features @ self.weight.T + self.bias
+        return self.seen(features) @ self.weight.T + self.bias
 
 
 def fit_head(

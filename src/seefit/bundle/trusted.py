@@ -1,0 +1,62 @@
+"""What a bundle carries for the question whether one prediction can be trusted: sets of classes, and "none of these"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seefit.bundle.sets import SetRule
+from seefit.bundle.unknown import LIMIT, Familiar
+
+METHOD = "energy + relative Mahalanobis + nearest training image"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was fitted on images that the model knows but did not learn from.
+
+    Attributes:
+        source: Where they are from: ``val``, or ``folds`` for out-of-fold scores of the training part; empty where there are none.
+        images: How many there are.
+        sets: Gives sets of classes; None where there are too few images.
+        familiar: Tells what the model does not know; None likewise.
+        rate: Share of known images that are refused.
+    """
+
+    source: str = ""
+    images: int = 0
+    sets: SetRule | None = None
+    familiar: Familiar | None = None
+    rate: float = 0.05
+
+    def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return what the manifest says; the numbers behind "none of these" are in the graph."""
+        unknown = {"threshold": LIMIT, "rate": self.rate, "method": METHOD}
+        return {
+            "fitted_on": self.source or None,
+            "images": self.images,
+            "sets": None if self.sets is None else self.sets.to_json(classes),
+            "unknown": None if self.familiar is None else unknown,
+        }
+
+
+def read_sets(manifest: dict[str, Any]) -> SetRule | None:
+    """Return the rule for sets that a manifest holds; None for a bundle without one, such as those of older versions."""
+    said = (manifest.get("trust") or {}).get("sets")
+    return None if said is None else SetRule.from_json(said, manifest["classes"])
+
+
+def refuses(manifest: dict[str, Any]) -> bool:
+    """Return whether the graph tells what the model does not know."""
+    return (manifest.get("trust") or {}).get("unknown") is not None
+
+
+def is_usable(manifest: dict[str, Any]) -> bool:
+    """Return whether what a manifest says of trust can be used; its classes were checked before."""
+    try:
+        rule, said = read_sets(manifest), (manifest.get("trust") or {}).get("unknown")
+        good = rule is None or (0 < rule.coverage < 1 and rule.penalty >= 0 and rule.free >= 0 and bool((rule.limits == rule.limits).all()))
+        return good and (said is None or (said["threshold"] == LIMIT and 0 < said["rate"] < 1))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
