@@ -165,8 +165,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     with clock.phase("trust"):
         trust = fit_trust(fitted, first, dataset.classes, train_part, val_part)
 
-    write_text(run / "config.yaml", to_yaml(asked, _resolved(gathered, fitted, folder)))
-    _write_history(run, fitted.head, epochs)
+    _write_fitted(run, to_yaml(asked, _resolved(gathered, fitted, folder)), fitted.head, epochs)
     save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part, trust))
 
     with clock.phase("evaluate"):
@@ -293,8 +292,9 @@ def _resolved(gathered: Gathered, fitted: Fitted, folder: Path) -> dict[str, Any
     }
 
 
-def _write_history(run: Path, head: Head, epochs: list[dict[str, Any]]) -> None:
-    """Write a row per epoch, or for a probe a row per strength."""
+def _write_fitted(run: Path, config: str, head: Head, epochs: list[dict[str, Any]]) -> None:
+    """Write the settings as they turned out, and a row per epoch, or for a probe a row per strength."""
+    write_text(run / CONFIG, config)
     if epochs:
         write_table(run / "history.csv", list(epochs[0]), (list(epoch.values()) for epoch in epochs))
         return
