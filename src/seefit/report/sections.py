@@ -12,7 +12,7 @@ from seefit.report.figures import Floats, draw_balance, draw_balance_ranks, draw
 from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, confusions, public_name
-from seefit.report.trust import reliability_section
+from seefit.report.trust import reliability_section, trust_section
 from seefit.report.words import Words
 
 MOST_CLASSES = 30  # drawn one by one; beyond that a figure shows the worst, a list the rest
@@ -188,6 +188,7 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "confusion": confusion_section,
     "mistakes": mistakes_section,
     "reliability": reliability_section,
+    "trust": trust_section,
     "balance": balance_section,
     "path": path_section,
     "method": method_section,
