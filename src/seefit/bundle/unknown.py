@@ -26,6 +26,8 @@ Float = NDArray[np.float32]
 
 OUTPUT = "unknown"
 LIMIT = 1.0  # of the output; 0 is an image as the model knows them
+TINY = 1e-12  # the least length that features are divided by
+BLOCK = 2_048  # images looked at together
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,17 @@ class Familiar:
 
     def signs(self, features: Float, logits: Float) -> NDArray[np.float64]:
         """Return (N, 3) the three signs as the graph computes them, but in float64, of (N, D) features and (N, C) logits."""
-        scores = logits.astype(np.float64) - logits.mean(axis=1, keepdims=True)
-        top = scores.max(axis=1)
-        energy = -top - np.log(np.exp(scores - top[:, None]).sum(axis=1))
-        wide = features.astype(np.float64)
-        wide = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12) - self.centre
+        found = np.empty((len(features), 3))
+        for start in range(0, len(features), BLOCK):
+            part = slice(start, start + BLOCK)
+            found[part] = self._signs(features[part].astype(np.float64), logits[part].astype(np.float64))
+        return found
+
+    def _signs(self, features: NDArray[np.float64], logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        centred = logits - logits.mean(axis=1, keepdims=True)
+        top = centred.max(axis=1)
+        energy = -top - np.log(np.exp(centred - top[:, None]).sum(axis=1))
+        wide = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), TINY) - self.centre
         flat = wide @ self.projection
         told = flat @ self.discriminants
         relative = (told**2) @ (1 - self.background.astype(np.float64)) + _least(told, self.means)
@@ -107,7 +115,7 @@ def with_unknown(network: ModelProto, familiar: Familiar) -> ModelProto:
     mean = add("ReduceMean", ["logits", axis], "mean-logit", keepdims=1)
     energy = add("ReduceLogSumExp", [add("Sub", ["logits", mean], "centred-logits"), axis], "recognised", keepdims=1)
 
-    length = add("Max", [add("ReduceL2", ["features", axis], "raw-length", keepdims=1), keep("tiny", [1e-12])], "length")
+    length = add("Max", [add("ReduceL2", ["features", axis], "raw-length", keepdims=1), keep("tiny", [TINY])], "length")
     wide = add("Sub", [add("Div", ["features", length], "of-length-one"), keep("centre", familiar.centre)], "centred")
     flat = add("MatMul", [wide, keep("projection", familiar.projection)], "flat")
     told = add("MatMul", [flat, keep("discriminants", familiar.discriminants)], "told-apart")

@@ -21,7 +21,7 @@ from seefit.report.mistakes import mistakes_section
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, public_name
 from seefit.report.sample import heat_section, sample_section
-from seefit.report.trust import reliability_section
+from seefit.report.trust import reliability_section, trust_section
 from seefit.report.words import Words
 
 MOST_CLASSES = 30  # drawn one by one; beyond that a figure shows the worst, a list the rest
@@ -166,6 +166,7 @@ SECTIONS: dict[str, Callable[[Record, Words], Section | None]] = {
     "decide": decide_section,
     "benefit": benefit_section,
     "reliability": reliability_section,
+    "trust": trust_section,
     "forecast": forecast_section,
     "diagnosis": diagnosis_section,
     "doctor": doctor_section,
