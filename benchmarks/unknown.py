@@ -65,7 +65,8 @@ def score(extractor: FeatureExtractor, train: Part, scored: Array, left_out: str
 def auroc(scores: Array, unknown: Array, counts: Array) -> Array:
     """Return the AUROC of each resample; counts (N, R) tell how often each image is drawn."""
     table = np.stack([-scores, scores], axis=1)
-    return class_aucs(ranked_classes(table, unknown.astype(np.intp)), 2, counts)[1]
+    areas: Array = class_aucs(ranked_classes(table, unknown.astype(np.intp)), 2, counts)[1]
+    return areas
 
 
 def main() -> None:

@@ -163,7 +163,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     if not fitted.calibrated:
         console.warn(UNCALIBRATED)
     with clock.phase("trust"):
-        trust = fit_trust(fitted, first, dataset.classes, train_part, val_part)
+        trust = fit_trust(fitted, first, dataset.classes, train_part, val_part, console=console)
 
     write_text(run / "config.yaml", to_yaml(asked, _resolved(gathered, fitted, folder)))
     _write_history(run, fitted.head, epochs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seefit.drawing import blank, colour, place, style
-from seefit.report.figures import WIDTH, Floats, _axis_labels, _floor, _percent, _share_axis
+from seefit.report.figures import WIDTH, Floats, _axis_labels, _floor, _percent, _share_axis, _whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +98,7 @@ def draw_unknown(
         used = np.concatenate([middles[images > 0], [limit - 2, limit + 1]])
         axes.set_xlim(max(edges[0], used.min() - 0.2), min(edges[-1], used.max() + 0.2))
         axes.set_ylim(0, max(1.0, float(images.max())) * 1.15)
-        axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
+        axes.yaxis.set_major_locator(_whole_numbers(5))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.grid(axis="y")
         axes.set_axisbelow(True)
