@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -54,7 +56,8 @@ def start(*arguments: object, code: str = ENTRY, cwd: Path | None = None, **envi
     command: Sequence[str] = [sys.executable, "-c", code, *map(str, arguments)]
     merged = {**os.environ, **environment}
     env = {name: str(value) for name, value in merged.items() if value is not None}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env)
+    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env, preexec_fn=interruptible)
 
 
 def seefit_process(*arguments: object, code: str = ENTRY, cwd: Path | None = None, **environment: object) -> Answer:

@@ -29,45 +29,59 @@ def split(data: Made, rng: np.random.Generator, first: int) -> tuple[Made, Made]
     return one, two
 
 
+def held(rule: SetRule | None, data: Made) -> NDArray[np.bool_]:
+    """Return (N,) whether the set of each image holds its class."""
+    assert rule is not None
+    found: NDArray[np.bool_] = np.take_along_axis(rule.sets(data[0], data[2]), data[1][:, None], axis=1)[:, 0]
+    return found
+
+
+@pytest.mark.parametrize("keeps_first", [True, False])
 @pytest.mark.parametrize("penalty", [0.0, 0.1])
 @pytest.mark.parametrize("honest", [1.0, 0.4])
-def test_coverage_on_fresh_splits_is_as_stated(penalty: float, honest: float) -> None:
+def test_coverage_on_fresh_splits_is_as_stated(penalty: float, honest: float, keeps_first: bool) -> None:
     """Also where the probabilities are far too sure."""
     rng, data = np.random.default_rng(1), made(3000, honest=honest)
+    options = {"coverage": 0.8, "per_class": False, "penalty": penalty, "free": 2, "keeps_first": keeps_first}
     found = []
     for _ in range(40):
         fitting, fresh = split(data, rng, 600)
-        rule = fit_sets(*fitting, coverage=0.8, per_class=False, penalty=penalty, free=2)
-        assert rule is not None
-        found.append(np.take_along_axis(_without_best(rule, *fresh), fresh[1][:, None], axis=1).mean())
+        found.append(held(fit_sets(*fitting, **options), fresh).mean())  # type: ignore[arg-type]
     assert np.mean(found) == pytest.approx(0.8, abs=0.012)  # 40 limits from 600 images each: a standard error of 0.003
-
-
-def _without_best(rule: SetRule, table: Floats, labels: Ints, draws: Floats) -> NDArray[np.bool_]:
-    """Return sets without the likeliest class unless it belongs there: the promise is exact of these."""
-    scores = np.stack(
-        [true_scores(table, np.full(len(table), c), draws, penalty=rule.penalty, free=rule.free) for c in range(table.shape[1])], 1
-    )
-    sets: NDArray[np.bool_] = scores <= rule.limits
-    likeliest = np.arange(table.shape[1]) == table.argmax(1)[:, None]
-    assert (rule.sets(table, draws) == (sets | likeliest)).all()
-    return sets
 
 
 def test_every_class_is_covered_where_each_has_its_own_limit() -> None:
     rng, data = np.random.default_rng(2), made(6000, honest=0.5)
-    worst: dict[bool, Floats] = {}
-    for per_class in (False, True):
-        found = []
-        for _ in range(20):
-            fitting, fresh = split(data, rng, 2000)
-            rule = fit_sets(*fitting, coverage=0.8, per_class=per_class, penalty=0.0)
-            assert rule is not None
-            held = np.take_along_axis(_without_best(rule, *fresh), fresh[1][:, None], axis=1)[:, 0]
-            found.append([held[fresh[1] == c].mean() for c in range(6)])
-        worst[per_class] = np.mean(found, axis=0)
-    assert worst[True] == pytest.approx(0.8, abs=0.03)
-    assert worst[False].min() < 0.75  # what limits of their own are for
+    found: dict[bool, list[list[float]]] = {True: [], False: []}
+    for _ in range(20):
+        fitting, fresh = split(data, rng, 2000)
+        for per_class, rows in found.items():
+            inside = held(fit_sets(*fitting, coverage=0.8, per_class=per_class, keeps_first=False), fresh)
+            rows.append([float(inside[fresh[1] == c].mean()) for c in range(6)])
+    assert np.mean(found[True], axis=0) == pytest.approx(0.8, abs=0.03)
+    assert np.mean(found[False], axis=0).min() < 0.75  # what limits of their own are for
+
+
+def test_keeping_the_likeliest_class_makes_no_set_empty_and_sets_smaller() -> None:
+    data = made(6000)
+    fitting, fresh = split(data, np.random.default_rng(3), 3000)
+    kept, drawn = (fit_sets(*fitting, keeps_first=keeps) for keeps in (True, False))
+    assert kept is not None
+    assert drawn is not None
+    sizes = [rule.sets(fresh[0], fresh[2]).sum(1) for rule in (kept, drawn)]
+    assert sizes[0].min() == 1
+    assert sizes[1].min() == 0
+    assert sizes[0].mean() < sizes[1].mean()
+    assert held(kept, fresh).mean() == pytest.approx(0.9, abs=0.015)
+
+
+def test_where_the_likeliest_class_is_right_often_enough_sets_hold_it_alone() -> None:
+    table, labels, draws = made(2000, 3)
+    labels[: 3 * len(labels) // 4] = table.argmax(1)[: 3 * len(labels) // 4]
+    rule = fit_sets(table, labels, draws, coverage=0.8, per_class=False)
+    assert rule is not None
+    assert rule.limits[0] == 0
+    assert (rule.sets(table, draws).sum(1) == 1).all()
 
 
 def test_without_a_draw_sets_are_larger_and_hold_more() -> None:
@@ -136,14 +150,14 @@ def test_randomised_aps_is_that_of_mapie(classes: int) -> None:
     oracle.set_external_attributes(classes=np.arange(classes), random_state=5, label_encoder=None)
     draws = [np.random.RandomState(5).uniform(size=n) for n in (300, 200)]
     scores = oracle.get_conformity_scores(fitting[1], fitting[0], y_enc=fitting[1])[:, 0]
-    assert true_scores(fitting[0], fitting[1], draws[0], penalty=0.0) == pytest.approx(scores)
-    rule = fit_sets(fitting[0], fitting[1], draws[0], per_class=False, penalty=0.0)
+    assert true_scores(fitting[0], fitting[1], draws[0], penalty=0.0, keeps_first=False) == pytest.approx(scores)
+    rule = fit_sets(fitting[0], fitting[1], draws[0], per_class=False, penalty=0.0, keeps_first=False)
     assert rule is not None
     alpha = np.array([0.1])
     oracle.quantiles_ = oracle.get_conformity_score_quantiles(scores, alpha, "prefit")
     assert rule.limits[0] == pytest.approx(oracle.quantiles_[0])
     theirs = oracle.get_prediction_sets(fresh[0][:, :, None], scores, alpha, "prefit", include_last_label="randomized")[:, :, 0]
-    assert (_without_best(rule, fresh[0], fresh[1], draws[1]) == theirs).all()
+    assert (rule.sets(fresh[0], draws[1]) == theirs).all()
 
 
 def test_the_scores_of_raps_are_those_of_mapie() -> None:
@@ -156,4 +170,4 @@ def test_the_scores_of_raps_are_those_of_mapie() -> None:
     lam, k = 0.05, 2
     aps = super(RAPSConformityScore, oracle).get_conformity_scores(fitting[1], fitting[0], y_enc=fitting[1])
     theirs = oracle._regularize_conformity_score(np.array([k]), lam, aps.reshape(-1, 1), oracle.cutoff)[:, 0, 0]
-    assert true_scores(fitting[0], fitting[1], draws, penalty=lam, free=k) == pytest.approx(theirs)
+    assert true_scores(fitting[0], fitting[1], draws, penalty=lam, free=k, keeps_first=False) == pytest.approx(theirs)

@@ -228,6 +228,7 @@ KEYS = (
     "head",
     "hidden",
     "trained",
+    "trust",
 )
 
 

@@ -19,7 +19,9 @@ def test_a_class_comes_in_while_its_score_is_within_its_limit() -> None:
     assert rule(0.8, 0.8, 0.8).sets(table, None).tolist() == [[False, True, True]]  # scores 1.0, 0.5, 0.8
     assert rule(1.0, 0.8, 0.7).sets(table, None).tolist() == [[True, True, False]]  # each against its own limit
     assert rule(0.9, 0.9, 0.9).sets(table, [0.5]).tolist() == [[True, True, True]]  # 0.9, 0.25, 0.65
-    assert rule(0.2, 0.2, 0.2).sets(table, [0.0]).tolist() == [[False, True, False]]  # never empty
+    assert rule(0.2, 0.2, 0.2).sets(table, [0.0]).tolist() == [[False, True, False]]  # the likeliest class is kept
+    assert rule(0.2, 0.2, 0.2, keeps_first=False).sets(table, [0.0]).tolist() == [[False, False, False]]
+    assert rule(0.2, 0.2, 0.2, keeps_first=False).sets(table, [0.7]).tolist() == [[False, True, False]]
 
 
 def test_ranks_beyond_the_free_ones_cost() -> None:
@@ -42,13 +44,14 @@ def test_the_manifest_gives_the_rule_back() -> None:
     back = SetRule.from_json(said, classes)
     assert back.limits.tolist() == made.limits.tolist()
     assert back.own.tolist() == made.own.tolist()
-    assert (back.coverage, back.penalty, back.free) == (made.coverage, made.penalty, made.free)
+    assert (back.coverage, back.penalty, back.free, back.keeps_first) == (made.coverage, made.penalty, made.free, True)
     whole = SetRule(0.9, np.array([0.7, 0.8]), np.array([True, True]), penalty=0.0)
     assert whole.to_json(("a", "b")) | {"class_limits": {}} == {
         "coverage": 0.9,
         "method": "aps",
         "penalty": 0.0,
         "free_ranks": 5,
+        "keeps_first": True,
         "limit": None,
         "class_limits": {},
     }

@@ -31,6 +31,7 @@ def made(classes: int = 3, directions: int = 4, seed: int = 0) -> Familiar:
         numbers(directions, told),
         numbers(classes, told),
         rng.uniform(0.1, 1, told).astype(np.float32),
+        np.array([-2.0, -0.5, 0.1], np.float32),
         np.array([0.5, 0.2, 3.0], np.float32),
         -1.25,
     )
@@ -65,6 +66,8 @@ def test_the_signs_are_those_of_their_definitions() -> None:
     outside = unit - flat @ familiar.projection.T
     squares = ((flat[:, None] - familiar.gallery) ** 2).sum(2).min(1) + (outside**2).sum(1)
     assert nearest == pytest.approx(np.sqrt(squares), abs=1e-5)
+    counted = np.maximum(np.stack([energy, relative, nearest], 1), familiar.floors) * familiar.units
+    assert familiar.scores(features, logits) == pytest.approx(counted.sum(1) + familiar.offset, abs=1e-5)
 
 
 def test_an_image_without_any_feature_has_an_answer(tiny_backbone: Backbone) -> None:

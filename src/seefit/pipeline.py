@@ -163,7 +163,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     if not fitted.calibrated:
         console.warn(UNCALIBRATED)
     with clock.phase("trust"):
-        trust = fit_trust(fitted, first, dataset.classes, train_part, val_part)
+        trust = fit_trust(fitted, first, dataset.classes, train_part, val_part, console=console)
 
     _write_fitted(run, to_yaml(asked, _resolved(gathered, fitted, folder)), fitted.head, epochs)
     save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part, trust))

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from seefit.bundle.sets import content_draws
 from seefit.bundle.trusted import Trust
 from seefit.bundle.unknown import Familiar
+from seefit.console import QUIET, Console
 from seefit.evaluation.calibrate import softmax
-from seefit.evaluation.conformal import SMALLEST, fit_sets
+from seefit.evaluation.conformal import COVERAGE, SMALLEST, fit_sets
 from seefit.evaluation.familiar import RATE, fit_familiar, gallery_rows, with_limit
 from seefit.evaluation.intervals import Floats, Ints
 from seefit.fitting import Fitted, Part
@@ -36,7 +37,9 @@ class _HeldOut:
     logits: NDArray[np.float32]
 
 
-def fit_trust(fitted: Fitted, settings: Settings, classes: tuple[str, ...], train: Part, val: Part | None = None) -> Trust:
+def fit_trust(
+    fitted: Fitted, settings: Settings, classes: tuple[str, ...], train: Part, val: Part | None = None, *, console: Console = QUIET
+) -> Trust:
     """Fit what lets one prediction be trusted.
 
     Args:
@@ -45,16 +48,20 @@ def fit_trust(fitted: Fitted, settings: Settings, classes: tuple[str, ...], trai
         classes: Names, in the order of the outputs.
         train: What was trained on.
         val: The validation part; None or empty without one.
+        console: Where to say what was fitted, or why nothing was.
 
     Returns:
         Sets and "none of these"; neither where there are too few images that the model did not learn from.
     """
     held = _held_out(fitted, train, val)
     if held is None or len(held.rows) < SMALLEST:
+        console.say(f"No sets of classes and no “none of these”: they take {SMALLEST} images that the model did not learn from (--val)")
         return Trust(rate=RATE)
     labels, digests = held.part.labels(classes)[held.rows], [held.part.sha256[i] for i in held.rows]
     sets = fit_sets(softmax(held.logits, fitted.temperature), labels, content_draws(digests))
     familiar = _familiar(fitted, settings, classes, train, held)
+    images = {"val": "validation images", "folds": "training images, each scored without it"}[held.source]
+    console.say(f"Trust: sets that hold the class of {COVERAGE:.0%}, and “none of these” at {RATE:.0%}, from {len(held.rows):,} {images}")
     return Trust(held.source, len(held.rows), sets, familiar, RATE)
 
 

@@ -3,7 +3,9 @@
 A class comes into the set of an image when its score is no higher than the limit of that class. The score is what lies above the
 class: the probability of the likelier classes and a part of its own, that part drawn evenly between all and nothing (Romano, Sesia &
 Candès 2020, arXiv 2006.02544, equations 5-8: APS); beyond the first few ranks each further one adds a penalty, so that sets stay
-small where there are many classes (Angelopoulos et al. 2021, arXiv 2009.14193, section 2.2: RAPS).
+small where there are many classes (Angelopoulos et al. 2021, arXiv 2009.14193, section 2.2: RAPS). By their definition a set can be
+empty, most often that of a clear picture. A set that keeps the likeliest class gives it the score 0, for fitting and in use alike: no
+set is empty, and the promise holds as before.
 
 The draw comes from the image's own content: the same file always gets the same set.
 """
@@ -33,6 +35,7 @@ class SetRule:
         own: (C,) whether the limit of a class comes from its own images alone; else it is that of all images.
         penalty: What each rank beyond ``free`` adds to a score; 0 for APS.
         free: How many ranks are without a penalty.
+        keeps_first: Whether the likeliest class has the score 0, so that every set holds it.
     """
 
     coverage: float
@@ -40,9 +43,10 @@ class SetRule:
     own: NDArray[np.bool_]
     penalty: float = PENALTY
     free: int = FREE_RANKS
+    keeps_first: bool = True
 
     def sets(self, probabilities: ArrayLike, draws: ArrayLike | None) -> NDArray[np.bool_]:
-        """Return which classes are in the set of each image; the likeliest one always is.
+        """Return which classes are in the set of each image.
 
         Args:
             probabilities: (N, C), calibrated.
@@ -56,8 +60,9 @@ class SetRule:
         ranked = np.take_along_axis(table, order, axis=1)
         counted = ranked if draws is None else ranked * (1 - np.asarray(draws, np.float64)[:, None])
         scores = np.cumsum(ranked, axis=1) - ranked + counted + rank_penalty(np.arange(table.shape[1]), self.penalty, self.free)
+        if self.keeps_first:
+            scores[:, 0] = 0
         inside = scores <= self.limits[order]
-        inside[:, 0] = True
         found = np.empty_like(inside)
         np.put_along_axis(found, order, inside, axis=1)
         return found
@@ -70,6 +75,7 @@ class SetRule:
             "method": "raps" if self.penalty else "aps",
             "penalty": self.penalty,
             "free_ranks": self.free,
+            "keeps_first": self.keeps_first,
             "limit": float(rest[0]) if len(rest) else None,
             "class_limits": {name: float(limit) for name, limit, own in zip(classes, self.limits, self.own, strict=True) if own},
         }
@@ -80,7 +86,7 @@ class SetRule:
         limits: dict[str, float] = said["class_limits"]
         values = [limits.get(name, said["limit"]) for name in classes]
         own = np.array([name in limits for name in classes])
-        return cls(said["coverage"], np.array(values, np.float64), own, said["penalty"], said["free_ranks"])
+        return cls(said["coverage"], np.array(values, np.float64), own, said["penalty"], said["free_ranks"], said["keeps_first"])
 
 
 def rank_penalty(ranks: NDArray[np.integer[Any]], penalty: float, free: int) -> Floats:

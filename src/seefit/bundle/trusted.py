@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from seefit.bundle.sets import SetRule
 from seefit.bundle.unknown import LIMIT, Familiar
 
@@ -55,8 +57,8 @@ def refuses(manifest: dict[str, Any]) -> bool:
 def is_usable(manifest: dict[str, Any]) -> bool:
     """Return whether what a manifest says of trust can be used; its classes were checked before."""
     try:
-        rule, said = read_sets(manifest), (manifest.get("trust") or {}).get("unknown")
-        good = rule is None or (0 < rule.coverage < 1 and rule.penalty >= 0 and rule.free >= 0 and bool((rule.limits == rule.limits).all()))
-        return good and (said is None or (said["threshold"] == LIMIT and 0 < said["rate"] < 1))
-    except (AttributeError, KeyError, TypeError, ValueError):
+        rule, unknown = read_sets(manifest), (manifest.get("trust") or {}).get("unknown")
+        sets = rule is None or (0 < rule.coverage < 1 and 0 <= rule.penalty < 1e9 and rule.free >= 0 and not np.isnan(rule.limits).any())
+        return sets and (unknown is None or (unknown["threshold"] == LIMIT and 0 < unknown["rate"] < 1))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return False

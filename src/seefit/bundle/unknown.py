@@ -8,7 +8,8 @@ Three signs are added, each in units of its spread over images that the model kn
 - how far it is from the nearest training image (Sun et al. 2022, arXiv 2204.06507), by features of length one in a few directions, what
   lies outside of these counted in full.
 
-Each sees what the others miss (docs/LOG.md). Only plain operators are used: products, sums, least values, one logarithm, two roots.
+Each sees what the others miss (docs/LOG.md). None may speak for an image more than it does for the most familiar sixth of the known
+ones: far from everything that was learnt a head can be surer than ever. Only plain operators are used.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Familiar:
         discriminants: (P, R) the directions that tell the classes apart, in units of the spread within classes.
         means: (C, R) of the classes in them.
         background: (R,) one over the variance of all images in them.
+        floors: (3,) the least that each sign counts as.
         units: (3,) what one of each sign counts in the sum.
         offset: What is added to it.
     """
@@ -51,6 +53,7 @@ class Familiar:
     discriminants: Float
     means: Float
     background: Float
+    floors: Float
     units: Float
     offset: float
 
@@ -75,7 +78,7 @@ class Familiar:
 
     def scores(self, features: Float, logits: Float) -> NDArray[np.float64]:
         """Return (N,) what the graph's output ``unknown`` is of (N, D) features and (N, C) logits."""
-        return self.signs(features, logits) @ self.units.astype(np.float64) + self.offset
+        return np.maximum(self.signs(features, logits), self.floors) @ self.units.astype(np.float64) + self.offset
 
 
 def _least(points: NDArray[np.float64], others: Float) -> NDArray[np.float64]:
@@ -113,7 +116,9 @@ def with_unknown(network: ModelProto, familiar: Familiar) -> ModelProto:
 
     axis = keep("axis", [1], np.int64)
     mean = add("ReduceMean", ["logits", axis], "mean-logit", keepdims=1)
-    energy = add("ReduceLogSumExp", [add("Sub", ["logits", mean], "centred-logits"), axis], "recognised", keepdims=1)
+    energy = add(
+        "Neg", [add("ReduceLogSumExp", [add("Sub", ["logits", mean], "centred-logits"), axis], "recognised", keepdims=1)], "energy"
+    )
 
     length = add("Max", [add("ReduceL2", ["features", axis], "raw-length", keepdims=1), keep("tiny", [TINY])], "length")
     wide = add("Sub", [add("Div", ["features", length], "of-length-one"), keep("centre", familiar.centre)], "centred")
@@ -125,9 +130,9 @@ def with_unknown(network: ModelProto, familiar: Familiar) -> ModelProto:
 
     whole = add("ReduceSumSquare", [wide, axis], "whole", keepdims=1)
     square = add("Max", [add("Add", [whole, least(flat, familiar.gallery, "image")], "square"), keep("zero", [0.0])], "square-from-0")
-    signs = add("Concat", [energy, relative, add("Sqrt", [square], "nearest")], "signs", axis=1)
-    units = keep("units", familiar.units * np.array([-1, 1, 1], np.float32))  # what is recognised counts against
-    total = add("Add", [add("MatMul", [signs, units], "sum"), keep("offset", [familiar.offset])], "total")
+    signs = add("Concat", [energy, relative, add("Sqrt", [square], "nearest")], "raw-signs", axis=1)
+    signs = add("Max", [signs, keep("floors", familiar.floors)], "signs")
+    total = add("Add", [add("MatMul", [signs, keep("units", familiar.units)], "sum"), keep("offset", [familiar.offset])], "total")
     graph.node.append(helper.make_node("Identity", [total], [OUTPUT], name=OUTPUT))
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N"]))
     return model

@@ -41,7 +41,13 @@ class SetFigures:
 
 
 def true_scores(
-    probabilities: ArrayLike, labels: ArrayLike, draws: ArrayLike | None, *, penalty: float = PENALTY, free: int = FREE_RANKS
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    draws: ArrayLike | None,
+    *,
+    penalty: float = PENALTY,
+    free: int = FREE_RANKS,
+    keeps_first: bool = True,
 ) -> Floats:
     """Return (N,) the score of each image's true class, as `seefit.bundle.sets.SetRule.sets` compares it.
 
@@ -51,6 +57,7 @@ def true_scores(
         draws: (N,) in [0, 1); None counts the class's own probability in full.
         penalty: As in `SetRule`.
         free: Likewise.
+        keeps_first: Likewise.
     """
     table, truth = np.asarray(probabilities), np.asarray(labels, np.intp)
     above, ranks, own = np.empty(len(table)), np.empty(len(table), np.intp), np.empty(len(table))
@@ -62,7 +69,8 @@ def true_scores(
         before = (block > mine) | ((block == mine) & (columns < true))  # equals stand in the order of the classes, as in a stable sort
         above[part], ranks[part], own[part] = (block * before).sum(axis=1), before.sum(axis=1), mine[:, 0]
     counted = own if draws is None else own * (1 - np.asarray(draws, np.float64))
-    return above + counted + rank_penalty(ranks, penalty, free)
+    scores: Floats = above + counted + rank_penalty(ranks, penalty, free)
+    return np.where(ranks == 0, 0.0, scores) if keeps_first else scores
 
 
 def fit_sets(
@@ -74,6 +82,7 @@ def fit_sets(
     per_class: bool = True,
     penalty: float = PENALTY,
     free: int = FREE_RANKS,
+    keeps_first: bool = True,
 ) -> SetRule | None:
     """Fit the limits of conformal sets.
 
@@ -85,12 +94,13 @@ def fit_sets(
         per_class: Whether classes with `SMALLEST` images have limits of their own.
         penalty: As in `SetRule`; 0 for APS.
         free: Likewise.
+        keeps_first: Likewise.
 
     Returns:
         The rule; None where there are too few images to promise so much: fewer than coverage / (1 - coverage).
     """
     truth, classes = np.asarray(labels, np.intp), np.shape(probabilities)[1]
-    scores = true_scores(probabilities, truth, draws, penalty=penalty, free=free)
+    scores = true_scores(probabilities, truth, draws, penalty=penalty, free=free, keeps_first=keeps_first)
     common = conformal_limit(scores, coverage)
     if common is None:
         return None
@@ -100,7 +110,7 @@ def fit_sets(
         limit = conformal_limit(scores[truth == number], coverage)
         if limit is not None:
             limits[number], own[number] = limit, True
-    return SetRule(coverage, limits, own, penalty, free)
+    return SetRule(coverage, limits, own, penalty, free, keeps_first)
 
 
 def conformal_limit(scores: Floats, share: float) -> float | None:

@@ -61,7 +61,8 @@ def fit_familiar(features: Float, labels: NDArray[np.int64], classes: int, *, se
     projection = np.ascontiguousarray(directions.T, np.float32)
     gallery = rows @ projection
     discriminants, means, background = _discriminants(gallery.astype(np.float64), labels, classes)
-    return Familiar(centre, projection, gallery, discriminants, means, background, np.ones(3, np.float32), 0.0)
+    nothing = np.full(3, -np.inf, np.float32)
+    return Familiar(centre, projection, gallery, discriminants, means, background, nothing, np.ones(3, np.float32), 0.0)
 
 
 def _discriminants(points: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> tuple[Float, Float, Float]:
@@ -90,7 +91,8 @@ def with_limit(familiar: Familiar, signs: Floats, *, rate: float = RATE) -> Fami
     """Put the signs in proportion and set the limit, so that a stated share of the images that the model knows goes beyond it.
 
     Each sign counts in units of its spread, half the distance between its 16th and 84th hundredth, which a few odd images cannot
-    stretch. The sum is then moved and stretched so that the median image is at 0 and the limit at 1.
+    stretch, and never as less than its 16th hundredth. The sum is then moved and stretched so that the median image is at 0 and the
+    limit at 1.
 
     Args:
         familiar: From `fit_familiar`.
@@ -100,13 +102,12 @@ def with_limit(familiar: Familiar, signs: Floats, *, rate: float = RATE) -> Fami
     Returns:
         What the model knows, with its limit; None where there are too few images to promise such a rate, or all are the same.
     """
-    middle = np.median(signs, axis=0)
     low, high = np.quantile(signs, [0.16, 0.84], axis=0)
     spread = (high - low) / 2
     units = np.where(spread > 1e-9, 1 / np.maximum(spread, 1e-9), 0)
-    sums = (signs - middle) @ units
+    sums = np.maximum(signs, low) @ units
     ordinary, limit = float(np.median(sums)), conformal_limit(sums, 1 - rate)
     if limit is None or not limit > ordinary:
         return None
     scale = LIMIT / (limit - ordinary)
-    return replace(familiar, units=(scale * units).astype(np.float32), offset=-scale * float(middle @ units + ordinary))
+    return replace(familiar, floors=low.astype(np.float32), units=(scale * units).astype(np.float32), offset=-scale * ordinary)

@@ -19,7 +19,7 @@ from seefit.insights.material import Material, Scores
 
 ANSWERED = 0.8  # the share that the sentence about silence speaks of
 MOST_CLASSES = 100  # listed one by one, the worst first
-BINS = np.concatenate([np.linspace(-2, 4, 31)])  # of the histogram; what lies outside goes into the first and the last
+BINS = np.linspace(-2, 4, 31)  # of the histogram; what lies outside goes into the first and the last
 
 
 def find_trust(material: Material) -> dict[str, Any] | None:
