@@ -9,6 +9,7 @@ import pytest
 
 from made_insights import add_insights
 from made_run import make_run
+from made_trust import write_insight
 from seefit.report.record import Record, read_run
 from seefit.report.sections import (
     SECTIONS,
@@ -25,7 +26,9 @@ EN = Words("en")
 def made(tmp_path: Path, classes: int, each: int = 4) -> Record:
     root = tmp_path / "data"
     photos = {f"class {i}": [root / f"{i}" / f"{j}.png" for j in range(each + (i == 0))] for i in range(classes)}
-    return read_run(make_run(tmp_path / "run", photos, root=root, wrong=0.4))
+    run = make_run(tmp_path / "run", photos, root=root, wrong=0.4)
+    write_insight(run)
+    return read_run(run)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])

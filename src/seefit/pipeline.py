@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seefit.bundle.bundle import Bundle, load, save_bundle
+from seefit.bundle.trusted import Trust
 from seefit.bundling import bundle_parts, versions
 from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Sample
@@ -162,8 +163,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
             promise = promise if again else settled(promise, settings, run / "checkpoints")
     if not fitted.calibrated:
         console.warn(UNCALIBRATED)
-    with clock.phase("trust"):
-        trust = fit_trust(fitted, first, dataset.classes, train_part, val_part, console=console)
+    trust = _trust(fitted, first, gathered, clock, console)
 
     _write_fitted(run, to_yaml(asked, _resolved(gathered, fitted, folder)), fitted.head, epochs)
     save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part, trust))
@@ -220,6 +220,12 @@ def _train_layers(
 
     fitted, history = finetune_probe(settings, begun, *parts, **options)
     return fitted, [asdict(epoch) for epoch in history]
+
+
+def _trust(fitted: Fitted, settings: Settings, gathered: Gathered, clock: Clock, console: Console) -> Trust:
+    """Fit what lets one prediction be trusted, before anything is judged."""
+    with clock.phase("trust"):
+        return fit_trust(fitted, settings, gathered.dataset.classes, gathered.part("train"), gathered.part("val"), console=console)
 
 
 def _write_first_files(run: Path, seen: Scan, split: Split, classes: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from seefit.bundle.sets import content_draws
 from seefit.bundle.unknown import LIMIT
 from seefit.evaluation.calibrate import ece_floor, softmax
 from seefit.evaluation.conformal import judge_sets
-from seefit.evaluation.intervals import Estimate, Floats
+from seefit.evaluation.intervals import Floats
 from seefit.evaluation.means import mean_estimate
 from seefit.evaluation.metrics import score
 from seefit.evaluation.selective import confidence_for, selective_curve, share_at
@@ -45,28 +45,19 @@ def _sets(material: Material, judged: Scores) -> dict[str, Any] | None:
     rule = material.trust.sets
     if rule is None:
         return None
-    found = judge_sets(
-        rule,
-        judged.probabilities,
-        judged.labels,
-        content_draws(judged.sha256),
-        groups=judged.groups,
-        seed=material.settings.seed,
-    )
+    draws, seed = content_draws(judged.sha256), material.settings.seed
+    found = judge_sets(rule, judged.probabilities, judged.labels, draws, groups=judged.groups, seed=seed)
     counts = np.bincount(judged.labels, minlength=len(material.classes))
-    rows = [
-        {"label": name, "images": int(counts[i]), "coverage": found.per_class[i].to_json(), "own_limit": bool(rule.own[i])}
-        for i, name in enumerate(material.classes)
-        if counts[i]
-    ]
-    sizes = np.flatnonzero(found.sizes)
+    held = np.array([np.inf if share.value is None else share.value for share in found.per_class])
     return {
         "stated": rule.coverage,
         "coverage": found.coverage.to_json(),
         "size": found.size.to_json(),
-        "sizes": [[int(size), int(found.sizes[size])] for size in sizes[:MOST_CLASSES]],
+        "sizes": [[int(size), int(found.sizes[size])] for size in np.flatnonzero(found.sizes)[:MOST_CLASSES]],
         "own_limits": int(rule.own.sum()),
-        "per_class": _worst(rows, "coverage", lowest=True),
+        "per_class": [
+            {"label": material.classes[i], "images": int(counts[i]), "coverage": found.per_class[i].to_json()} for i in _worst(held, counts)
+        ],
     }
 
 
@@ -74,37 +65,34 @@ def _unknown(material: Material, judged: Scores) -> dict[str, Any] | None:
     familiar, head = material.trust.familiar, material.fitted.head
     if familiar is None:
         return None
-    features = material.judged_features
+    try:
+        features = material.judged_features
+    except ValueError:  # of so many images that the store could not keep them all
+        return None
     scores = familiar.scores(head.seen(features), head.logits(features))
-    refused, right = scores > LIMIT, judged.probabilities.argmax(1) == judged.labels
+    refused, counts = scores > LIMIT, np.bincount(judged.labels, minlength=len(material.classes))
 
-    def share(rows: NDArray[np.bool_]) -> Estimate:
-        return mean_estimate(refused[rows], None if judged.groups is None else judged.groups[rows], seed=material.settings.seed)
+    def share(rows: NDArray[np.bool_]) -> dict[str, float | None]:
+        groups = None if judged.groups is None else judged.groups[rows]
+        return mean_estimate(refused[rows], groups, seed=material.settings.seed).to_json()
 
-    everything = np.ones(len(refused), np.bool_)
-    counts = np.bincount(judged.labels, minlength=len(material.classes))
-    rows = [
-        {"label": material.classes[i], "images": int(counts[i]), "refused": share(judged.labels == i).to_json()}
-        for i in _first(np.bincount(judged.labels, refused, len(counts)) / np.maximum(counts, 1), counts)
-    ]
-    edges = np.clip(scores, BINS[0], BINS[-1])
+    kept = 1 - np.bincount(judged.labels, refused, len(counts)) / np.maximum(counts, 1)
     return {
         "stated": material.trust.rate,
-        "refused": share(everything).to_json(),
-        "right_of_refused": mean_estimate(right[refused], None if judged.groups is None else judged.groups[refused]).to_json(),
-        "per_class": rows,
-        "histogram": {"edges": BINS.round(6).tolist(), "images": np.histogram(edges, BINS)[0].tolist()},
+        "refused": share(np.ones(len(refused), np.bool_)),
+        "per_class": [
+            {"label": material.classes[i], "images": int(counts[i]), "refused": share(judged.labels == i)} for i in _worst(kept, counts)
+        ],
+        "histogram": {
+            "edges": BINS.round(6).tolist(),
+            "images": np.histogram(np.clip(scores, BINS[0], BINS[-1]), BINS)[0].tolist(),
+        },
     }
 
 
-def _first(shares: Floats, counts: NDArray[np.int64]) -> list[int]:
-    """Return the classes with the highest shares, those without an image left out."""
-    order = np.argsort(-shares, kind="stable")
-    return [int(i) for i in order if counts[i]][:MOST_CLASSES]
-
-
-def _worst(rows: list[dict[str, Any]], name: str, *, lowest: bool) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: row[name]["value"] if lowest else -row[name]["value"])[:MOST_CLASSES]
+def _worst(values: Floats, counts: NDArray[np.int64]) -> list[int]:
+    """Return the classes with the lowest values, those without an image left out."""
+    return [int(i) for i in np.argsort(values, kind="stable") if counts[i]][:MOST_CLASSES]
 
 
 def _selective(material: Material, judged: Scores) -> dict[str, Any]:

@@ -106,11 +106,11 @@ def trust_section(record: Record, words: Words) -> Section | None:
 
 def _rests(record: Record, words: Words, found: dict[str, Any]) -> list[str]:
     """Say what the limits come from, and where they say little of the pictures that are judged."""
-    if not found["fitted_on"]:
-        return [words("trust.none")]
-    if found["fitted_on"] == found["part"]:
-        return [words("trust.same")]
     source = found["fitted_on"]
+    if not source:
+        return [words("trust.none")]
+    if source == found["part"]:
+        return [words("trust.same")]
     said = [words(f"trust.rests.{source}", images=f"{found['images_fitted']:,}")]
     return [*said, words("trust.groups")] if record.groups else said
 
@@ -137,7 +137,7 @@ def _selective(words: Words, curve: dict[str, Any]) -> Picture:
     figure = draw_selective(
         shares, accuracy, lows, highs, at["share"], x_label=words("trust.axis_answered"), y_label=words("trust.axis_right")
     )
-    share = f"{100 * at['share']:.0f}"
+    share = words.percent(at["share"], 0)
     right, everything = at["accuracy"]["value"], float(accuracy[-1])
     says = words(
         "trust.selective", share=share, right=words.of_100(right), all=words.of_100(everything), range=_range(words, at["accuracy"])
