@@ -10,29 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Train
-from seefit import pipeline
 from seefit.bundle.sets import content_draws
 from seefit.bundle.trusted import Trust
 from seefit.evaluation.calibrate import ece_floor
 from seefit.evaluation.conformal import judge_sets
-from seefit.insights.material import Material
 from seefit.insights.trust import ANSWERED, find_trust
 
 KEYS = {"fitted_on", "images_fitted", "part", "images", "sets", "unknown", "selective", "ece_floor", "nll"}
-
-
-@pytest.fixture
-def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that trains and gives the material that the insights were drawn from."""
-
-    def train(**given: Any) -> Material:
-        found: list[Material] = []
-        monkeypatch.setattr(pipeline, "write_insights", lambda material, **_: found.append(material))
-        train_here(**given)
-        return found[0]
-
-    return train
 
 
 def test_it_tells_what_the_limits_give_on_the_judged_part(seen: Any) -> None:
@@ -84,3 +68,13 @@ def test_features_that_are_gone_leave_refusals_out(seen: Any, monkeypatch: pytes
     found: Any = find_trust(material)
     assert found["unknown"] is None
     assert found["sets"] is not None
+
+
+def test_behind_a_hidden_layer_refusals_are_told_as_well(seen: Any) -> None:
+    head_only = {"method": "finetune", "freeze": "all", "head": "hidden", "hidden": 8, "epochs": 1, "views": 1}
+    material = seen(val=0.4, test=0.2, **head_only)
+    assert material.fitted.head.hidden is not None
+    found: Any = find_trust(material)
+    paths = {sample.name: sample.path for sample in material.scan.samples}
+    answers = material.bundle.predictions([paths[name] for name in material.judged.names])
+    assert found["unknown"]["refused"]["value"] == pytest.approx(np.mean([answer.none_of_these for answer in answers]))

@@ -98,7 +98,7 @@ class Material:
 
     @cached_property
     def judged_features(self) -> NDArray[np.float32]:
-        """The reference's features (N, D) of the judged images, as judging kept them.
+        """What the linear head sees of the judged images (N, D), by the reference, as judging kept it.
 
         Raises:
             ValueError: Nothing was judged, or what was kept is gone.

@@ -69,7 +69,7 @@ def _unknown(material: Material, judged: Scores) -> dict[str, Any] | None:
         features = material.judged_features
     except ValueError:  # of so many images that the store could not keep them all
         return None
-    scores = familiar.scores(head.seen(features), head.logits(features))
+    scores = familiar.scores(features, features @ head.weight.T + head.bias)  # they come from behind a hidden layer, if there is one
     refused, counts = scores > LIMIT, np.bincount(judged.labels, minlength=len(material.classes))
 
     def share(rows: NDArray[np.bool_]) -> dict[str, float | None]:
