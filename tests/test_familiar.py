@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seefit.bundle.unknown import Familiar
-from seefit.evaluation.familiar import DIRECTIONS, GALLERY, fit_familiar, gallery_rows, with_limit
+from seefit.evaluation.familiar import DIRECTIONS, GALLERY, compared, fit_familiar, gallery_rows, with_limit
 
 Float = NDArray[np.float32]
 
@@ -103,3 +103,7 @@ def test_too_few_or_equal_images_give_no_limit() -> None:
     assert with_limit(fitted(), signs[:18]) is None
     assert with_limit(fitted(), signs[:19]) is not None
     assert with_limit(fitted(), np.zeros((30, 3))) is None
+
+
+def test_a_trained_network_is_asked_about_as_many_images_as_are_compared() -> None:
+    assert [compared(500, 80), compared(50_000, 80), compared(500, 0)] == [500, GALLERY, 0]

@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import PhotoFolder, read_csv
+from seefit.bundle.bundle import load
 from seefit.bundle.sets import content_draws
 from seefit.bundle.trusted import Trust
 from seefit.evaluation.calibrate import ece_floor
 from seefit.evaluation.conformal import judge_sets
 from seefit.insights.trust import ANSWERED, find_trust
+from seefit.pipeline import train
+from seefit.settings import make_settings
+from tiny import plant_little
 
 KEYS = {"fitted_on", "images_fitted", "part", "images", "sets", "unknown", "selective", "ece_floor", "nll"}
 
@@ -78,3 +83,27 @@ def test_behind_a_hidden_layer_refusals_are_told_as_well(seen: Any) -> None:
     paths = {sample.name: sample.path for sample in material.scan.samples}
     answers = material.bundle.predictions([paths[name] for name in material.judged.names])
     assert found["unknown"]["refused"]["value"] == pytest.approx(np.mean([answer.none_of_these for answer in answers]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "way", [{"method": "finetune"}, {"method": "finetune", "head": "hidden", "hidden": 16}, {"method": "scratch"}, {"preset": "best"}]
+)
+def test_trained_networks_have_it_too(
+    way: dict[str, Any], photo_folder: PhotoFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEEFIT_WEIGHTS", str(tmp_path))
+    data = photo_folder(40)
+    given = {"data": str(data), "backbone": plant_little(tmp_path), "image_size": 96, "epochs": 1, "views": 1, "batch": 8, "device": "cpu"}
+    run = train(make_settings({**given, "val": 0.35, "test": 0.2, "augment": "any-way-up", **way}), out=tmp_path / "run").path
+    bundle = load(run)
+    assert bundle.manifest["trust"]["fitted_on"] == "val"
+    assert bundle.refuses
+    assert bundle.sets is not None
+    names = [row["path"] for row in read_csv(run / "predictions.csv")]
+    answers = list(bundle.predictions([data / name for name in names]))
+    found = json.loads((run / "insights" / "trust.json").read_text())
+    assert found["unknown"]["refused"]["value"] == pytest.approx(np.mean([answer.none_of_these for answer in answers]))
+    labels = {row["path"]: row["label"] for row in read_csv(run / "predictions.csv")}
+    held = [labels[name] in (answer.members or ()) for name, answer in zip(names, answers, strict=True)]
+    assert found["sets"]["coverage"]["value"] == pytest.approx(np.mean(held))

@@ -25,6 +25,7 @@ from seefit.bundle.bundle import Bundle
 from seefit.bundling import weights_file
 from seefit.console import QUIET, Console
 from seefit.environment import own_folder
+from seefit.evaluation.familiar import compared
 from seefit.files import write_bytes
 from seefit.finetuning import cut_to_fit, finetune_probe
 from seefit.fitting import Fitted, Part, begin, calibrate
@@ -134,7 +135,8 @@ def _plan(
     console.say("Measuring how long each network takes here …")
     started, speeds = time.monotonic(), {}
     costs: list[Cost] = []
-    images = {"train": len(train.samples), "val": len(val.samples) if val is not None else 0, "judged": judged}
+    learnt, kept = len(train.samples), len(val.samples) if val is not None else 0
+    images = {"train": learnt, "val": kept, "judged": judged + compared(learnt, kept)}
     for number, name in enumerate(settings.backbones):
         member = member_settings(settings, number)
         if name not in speeds:

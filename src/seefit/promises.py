@@ -17,6 +17,7 @@ from seefit.budget import MINUTES, TIMINGS, read_timings
 from seefit.bundle.bundle import Bundle
 from seefit.environment import threads
 from seefit.evaluation.embedding import MOST_POINTS
+from seefit.evaluation.familiar import compared
 from seefit.fitting import ENGINE_CHECK_IMAGES, Part
 from seefit.settings import Settings
 from seefit.training.engine import Engine, frozen_forward
@@ -243,5 +244,5 @@ def _tuning_parts(
     return {
         "activations": missing * view * (train * distinct_views(settings) + val),
         "training": (0.0 if done else before) + max(0, settings.planned_epochs - done) * epoch,
-        "writing the network": (LOADING_S + WRITING_S) * slow + val * answer,
+        "writing the network": (LOADING_S + WRITING_S) * slow + (val + compared(train, val)) * answer,
     }

@@ -1,8 +1,9 @@
 """The bundle: everything that prediction needs in one folder, and nothing that can run code.
 
-``model.onnx`` the one graph · ``head.safetensors`` · ``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and
-so on for further networks · ``golden/`` odd images with ``golden.safetensors``, their answers · ``bundle.json`` the manifest: format
-number, classes, what went in, and the sha256 of every file.
+``model.onnx`` the one graph, with the output ``unknown`` where it can tell what the model does not know · ``head.safetensors`` ·
+``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and so on for further networks · ``golden/`` odd images with
+``golden.safetensors``, their answers · ``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes,
+and the sha256 of every file.
 ``README.md``, the model card, is written later and is outside the hash.
 """
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from seefit.bundle.sets import FREE_RANKS, PENALTY, Floats, SetRule, rank_penalty
 from seefit.evaluation.intervals import Estimate, Ints
 from seefit.evaluation.means import mean_estimate
+from seefit.evaluation.metrics import MANY_CLASSES
 
 COVERAGE = 0.9
 SMALLEST = 20  # images that a class needs for a limit of its own
@@ -148,7 +149,7 @@ def judge_sets(
         part = slice(start, start + step)
         found = rule.sets(table[part], None if draws is None else np.asarray(draws)[part])
         held[part], sizes[part] = np.take_along_axis(found, truth[part, None], axis=1)[:, 0], found.sum(axis=1)
-    numbers = None if groups is None else np.asarray(groups)
+    numbers = None if groups is None or classes > MANY_CLASSES else np.asarray(groups)  # as figures per class have it
 
     def share(rows: Ints) -> Estimate:
         return mean_estimate(held[rows], None if numbers is None else numbers[rows], seed=seed)

@@ -38,6 +38,13 @@ def gallery_rows(labels: NDArray[np.int64], most: int = GALLERY) -> Ints:
     return np.flatnonzero((place * count) // sizes[labels] != ((place - 1) * count) // sizes[labels])
 
 
+def compared(train: int, val: int) -> int:
+    """Return how many training images a trained network is asked about, so that new images can be compared with them: none where
+    there is no validation part to set a limit by. For estimates of time: more where there are more classes.
+    """
+    return min(train, GALLERY) if val else 0
+
+
 def fit_familiar(features: Float, labels: NDArray[np.int64], classes: int, *, seed: int = 0) -> Familiar:
     """Fit what new images are compared with; the signs are not in proportion to each other yet.
 
