@@ -12,6 +12,8 @@ import typer
 
 from seefit.cli import options as o
 from seefit.cli.lookups import lookups
+from seefit.cli.shipping import shipping
+from seefit.cli.studying import studying
 from seefit.console import Console
 from seefit.errors import UsageError
 
@@ -308,6 +310,8 @@ def report(
 
 
 app.add_typer(lookups)
+app.add_typer(studying)
+app.add_typer(shipping)
 
 
 def run() -> None:

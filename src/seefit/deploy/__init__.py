@@ -1,0 +1,1 @@
+"""Shipping a model: exports that prove themselves, and the server."""

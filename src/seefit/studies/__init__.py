@@ -1,0 +1,1 @@
+"""Comparing and searching: which model, which settings, and is the difference real."""
