@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.evaluation.intervals import Floats, Ints, wilson
+from seefit.evaluation.paired import ALPHA, Bools, holm
 
 FEWEST = 10  # images of a slice, and of the others, below which nothing is said
-ALPHA = 0.05
 THIRDS = ("low", "middle", "high")
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -91,16 +90,6 @@ def judge_slices(slices: Sequence[Slice], right: Bools, groups: Ints | None = No
         for one, found, p in zip(slices, raw, adjusted, strict=True)
     ]
     return sorted(judged, key=lambda one: (one.p if one.difference < 0 else 2 - one.p, one.difference))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values (1979): the smallest times their number, the next times one less, never falling, at most 1."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = min(1.0, max(largest, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
 
 
 def fisher(hits: int, n: int, others: int, m: int) -> float:
