@@ -193,7 +193,7 @@ def _logistic(
     rotation = Rotation.of(rows) if len(features) < features.shape[1] else None
     rows = rows if rotation is None else rotation.rows
     with workers() as pool:
-        path, logits, starts = _walk_path(rows, targets, weights, _strengths(features), folds, pool, console, tolerance=TOLERANCE_PATH)
+        path, logits, starts = walk_path(rows, targets, weights, path_strengths(*features.shape), folds, pool, console, tolerance=TOLERANCE_PATH)
         best = _best(path)
         solution = minimise(Rows(rows), targets, weights, path[best].strength, starts[best], tolerance=TOLERANCE_FINAL)
     weight, bias = scale.raw(solution[:-1] if rotation is None else rotation.back(solution[:-1]), solution[-1])
@@ -209,7 +209,7 @@ def _logistic_of_many(
         strength = path[_best(path)].strength
         rows = Rows(features, scale, pool)
         folds = folds[: max(1, int(MAX_FOLD_WORK / (features.size * targets.shape[1])))]
-        logits, start = _score_folds(rows, targets, weights, strength, folds, console)
+        logits, start = score_folds(rows, targets, weights, strength, folds, console)
         solution = minimise(rows, targets, weights, strength, start, tolerance=TOLERANCE_FINAL_MANY)
     return _head(*scale.raw(solution[:-1], solution[-1]), path, folds, logits)
 
@@ -231,8 +231,9 @@ def _head(weight: Float, bias: Float, path: list[PathPoint], folds: list[Fold], 
     return Head(weight, bias, "logistic", strength, tuple(path), scored[order], logits[order], numbers[order], len(folds))
 
 
-def _strengths(features: Float) -> list[float]:
-    return [s * features.shape[1] / len(features) for s in STRENGTHS]
+def path_strengths(rows: int, columns: int) -> list[float]:
+    """Return the strengths of a path on so many images with so many features, from strong to weak."""
+    return [s * columns / rows for s in STRENGTHS]
 
 
 def _best(path: Sequence[PathPoint]) -> int:
@@ -253,8 +254,8 @@ def _sampled_path(
     sample, inside = _sample(targets, folds, seed)
     rows = features[sample]
     inside, tolerance = inside[:SAMPLE_FOLDS], TOLERANCE_PATH_MANY
-    path, _, _ = _walk_path(
-        scale.apply(rows), targets[sample], weights[sample], _strengths(rows), inside, pool, console, tolerance=tolerance
+    path, _, _ = walk_path(
+        scale.apply(rows), targets[sample], weights[sample], path_strengths(*rows.shape), inside, pool, console, tolerance=tolerance
     )
     return [replace(point, strength=point.strength * len(sample) / len(features)) for point in path]
 
@@ -273,10 +274,20 @@ def _sample(targets: Float, folds: list[Fold], seed: int) -> tuple[Index, list[F
     return sample, [fold for fold in inside if len(fold[1])]
 
 
-def _score_folds(rows: Rows, targets: Float, weights: Double, strength: float, folds: list[Fold], console: Console) -> tuple[Float, Double]:
+def score_folds(
+    rows: Rows, targets: Float, weights: Double, strength: float, folds: list[Fold], console: Console = QUIET
+) -> tuple[Float, Double]:
     """Fit all folds at one strength side by side, without a copy of the rows: those held out have no weight.
 
     The start is zero: a solution that saw the held-out rows would leave a trace of them.
+
+    Args:
+        rows: (N, D).
+        targets: (N, C), rows summing to 1.
+        weights: (N,) at least 0.
+        strength: Of the penalty.
+        folds: Rows to fit on and rows to hold out.
+        console: Where to show progress.
 
     Returns:
         The out-of-fold logits, in the order of the folds, and the mean of the folds' solutions.
@@ -295,18 +306,28 @@ def _score_folds(rows: Rows, targets: Float, weights: Double, strength: float, f
     return np.concatenate(logits), np.mean(solutions, axis=0)
 
 
-def _walk_path(
+def walk_path(
     rows: Float,
     targets: Float,
     weights: Double,
     strengths: Sequence[float],
     folds: list[Fold],
     pool: Executor,
-    console: Console,
+    console: Console = QUIET,
     *,
-    tolerance: float,
+    tolerance: float = TOLERANCE_PATH,
 ) -> tuple[list[PathPoint], list[Float], list[Double]]:
-    """Fit every fold at each strength, strong to weak, folds side by side.
+    """Fit every fold at each strength, strong to weak, folds side by side, until the held-out loss rises.
+
+    Args:
+        rows: (N, D) float32, standardised or rotated.
+        targets: (N, C), rows summing to 1.
+        weights: (N,) at least 0.
+        strengths: Of the penalty, falling.
+        folds: Rows to fit on and rows to hold out.
+        pool: Where folds are fitted.
+        console: Where to show progress.
+        tolerance: As for `minimise`.
 
     Returns:
         For each strength: what was seen, the out-of-fold logits, and the mean of the folds' solutions.
@@ -334,8 +355,8 @@ def _walk_path(
             logits.append(np.concatenate(outs))
             starts.append(np.mean(solutions, axis=0))
             se = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
-            held_out = float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)
-            train = float(np.mean(train_losses)), _balanced_accuracy(np.concatenate(known), learnt)
+            held_out = float(np.mean(losses)), se, balanced_accuracy(logits[-1].argmax(1), truth)
+            train = float(np.mean(train_losses)), balanced_accuracy(np.concatenate(known), learnt)
             path.append(PathPoint(strength, *held_out, *train))
             if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
                 break
@@ -365,7 +386,8 @@ def without_prior(head: Head, shares: Double) -> Head:
     return replace(head, bias=head.bias - shift, fold_logits=logits)
 
 
-def _balanced_accuracy(predicted: Index, truth: Index) -> float:
+def balanced_accuracy(predicted: Index, truth: Index) -> float:
+    """Return the mean over the classes that are there of the share of their (N,) images that is right."""
     present, counts = np.unique(truth, return_counts=True)
     hits = np.bincount(truth, predicted == truth)[present]
     return float(np.mean(hits / counts))
