@@ -167,10 +167,14 @@ def foresee(curve: Curve, present: int, *, groups: Ints | None = None, chosen: N
     return Forecast(points, now, ahead, farthest, errors[len(FACTORS) :])
 
 
-def turned(features: Float) -> Float:
+def turned(features: Float, directions: int | None = None) -> Float:
     """Return the features (N, D), standardised, along their main directions, (N, k).
 
     A ridge penalty does not see a rotation, so all fits share one, which knows no labels. Beyond 2,500 rows a sample of them gives it.
+
+    Args:
+        features: (N, D) float32.
+        directions: k at most; 1,024, and of more than 2,500 rows 2,048, when None.
     """
     from scipy.linalg import eigh
 
@@ -179,7 +183,7 @@ def turned(features: Float) -> Float:
     some = scale.apply(features[sample])
     with workers():  # one thread of BLAS: the same numbers whatever the machine
         values, vectors = eigh(some @ some.T, driver="evd")  # all of them: faster than a part
-        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-_directions(len(features)) :]
+        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-(directions or _directions(len(features))) :]
         values, vectors = values[there], vectors[:, there]
         if len(sample) == len(features):
             return np.ascontiguousarray(vectors * np.sqrt(values), np.float32)
@@ -201,15 +205,20 @@ def _jobs(labels: Ints, units: NDArray[np.int64], folds: list[tuple[Ints, Ints]]
     for repeat in range(repeats):
         again = make_folds(labels, units, seed + 7919 * repeat) if repeat else folds
         for number, (train, held_out) in enumerate(again):
-            order = _order(labels[train], units[train], np.random.default_rng([seed, repeat, number]))
+            order = growing_order(labels[train], units[train], np.random.default_rng([seed, repeat, number]))
             jobs.append((repeat, train[order], held_out))
     return jobs if repeats > 1 else jobs[: max(1, most)]
 
 
-def _order(labels: Ints, units: NDArray[np.int64], rng: np.random.Generator) -> Ints:
+def growing_order(labels: Ints, units: NDArray[np.int64], rng: np.random.Generator) -> Ints:
     """Return an order of images of which every beginning holds the classes in about their shares, and units whole.
 
     Of each class a unit comes first, so that no class is missing from a beginning that has room for all.
+
+    Args:
+        labels: (N,) class numbers.
+        units: (N,) images of one number stay together.
+        rng: Chance.
     """
     _, first, member = np.unique(units, return_index=True, return_inverse=True)
     chance, own = rng.permutation(len(first)), labels[first]
