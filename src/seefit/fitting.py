@@ -26,7 +26,7 @@ from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
 from seefit.models.architecture import first_head
 from seefit.models.backbone import Backbone, check_backbone, load_backbone
-from seefit.parts import Part as Part
+from seefit.parts import Part as Part  # noqa: PLC0414  # many know it by this name
 from seefit.proving import engine_difference, fell_back
 from seefit.settings import Settings
 from seefit.training.engine import check_device
@@ -261,8 +261,16 @@ def _fit_head(
     if views > 1:
         made = settings.augment, views
         features = viewed_features(extractor, part.samples, part.sha256, *made, seed=settings.seed, console=console)
-    targets, weights, units = (np.repeat(array, views, axis=0) for array in (part.one_hot(classes), part.weights(), part.units))
-    head = fit_head(features, targets, weights=weights, units=units, balance=settings.class_weights, seed=settings.seed, console=console)
+    targets, units = np.repeat(part.one_hot(classes), views, axis=0), np.repeat(part.units, views)
+    head = fit_head(
+        features,
+        targets,
+        weights=np.repeat(part.weights(), views),
+        units=units,
+        balance=settings.class_weights,
+        seed=settings.seed,
+        console=console,
+    )
     plain = head.fold_rows % views == 0
     folds = {"fold_rows": head.fold_rows[plain] // views, "fold_logits": head.fold_logits[plain], "fold_numbers": head.fold_numbers[plain]}
     head = replace(head, **folds)

@@ -45,6 +45,10 @@ class Part:
         """Return the number of the commonest class, the first of equals."""
         return int(np.bincount(self.labels(classes), minlength=len(classes)).argmax())
 
+    def subset(self, index: NDArray[np.intp]) -> Part:
+        """Return the images at these positions."""
+        return Part([self.samples[i] for i in index], [self.sha256[i] for i in index], self.units[index])
+
     def spread(self, count: int) -> tuple[list[Sample], list[str]]:
         """Return at most ``count`` images, evenly spread over the part, and their sha256."""
         index = np.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).astype(int).tolist()

@@ -2,6 +2,87 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from seefit.cli import options as o
+from seefit.console import Console
+
 studying = typer.Typer()
+
+Vary = Annotated[
+    str | None,
+    typer.Option(
+        help="NAME=a,b,c: a setting of train, or amount=1,0.5 or clean=no,fixes.csv. The first value is the one to beat.",
+        show_default=False,
+    ),
+]
+Folds = Annotated[int | None, typer.Option(min=2, help="Folds of a repeat.", show_default="3")]
+Repeats = Annotated[
+    int | None, typer.Option(min=1, help="How often the images are divided anew.", show_default="10; 2 where layers are trained")
+]
+StudyFolder = Annotated[
+    Path | None,
+    typer.Option(help="The study folder: a new one, or one to go on with.", show_default="studies/<data>-<name>-<n>"),
+]
+PageLanguage = Annotated[str, typer.Option(help="Of the page: en or zh.")]
+
+
+@studying.command()
+def study(
+    data: o.OptionalData = None,
+    vary: Vary = None,
+    repeats: Repeats = None,
+    folds: Folds = None,
+    out: StudyFolder = None,
+    lang: PageLanguage = "en",
+    preset: o.Preset = None,
+    method: o.Method = None,
+    backbone: o.Backbone = None,
+    features: o.Features = None,
+    image_size: o.ImageSize = None,
+    fit: o.Fit = None,
+    class_weights: o.ClassWeights = None,
+    probe_views: o.ProbeViews = None,
+    val: o.Val = None,
+    test: o.Test = None,
+    test_from_val: o.TestFromVal = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
+    max_skipped: o.MaxSkipped = None,
+    max_pixels: o.MaxPixels = None,
+    allow_leak: o.AllowLeak = None,
+    head: o.Head = None,
+    hidden: o.Hidden = None,
+    freeze: o.Freeze = None,
+    augment: o.Augment = None,
+    views: o.Views = None,
+    epochs: o.Epochs = None,
+    batch: o.Batch = None,
+    optimiser: o.Optimiser = None,
+    weight_decay: o.WeightDecay = None,
+    lr: o.Lr = None,
+    schedule: o.Schedule = None,
+    loss: o.Loss = None,
+    label_smoothing: o.LabelSmoothing = None,
+    mixup: o.Mixup = None,
+    dropout: o.Dropout = None,
+    patience: o.Patience = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Ask which of several ways to train is better on your images, and whether the difference is real."""
+    own = {"vary", "repeats", "folds", "out", "lang", "json", "quiet", "debug"}
+    given = {name: value for name, value in locals().items() if value is not None and name not in {*own, "own"}}
+    from seefit.cli.study import study as command
+
+    asked = {"vary": vary, "folds": folds, "repeats": repeats, "out": out, "lang": lang}
+    return command(given, **asked, json_output=json, console=Console(quiet=quiet))

@@ -167,14 +167,23 @@ def foresee(curve: Curve, present: int, *, groups: Ints | None = None, chosen: N
     return Forecast(points, now, ahead, farthest, errors[len(FACTORS) :])
 
 
-def turned(features: Float, directions: int | None = None) -> Float:
+def turned(features: Float) -> Float:
     """Return the features (N, D), standardised, along their main directions, (N, k).
 
     A ridge penalty does not see a rotation, so all fits share one, which knows no labels. Beyond 2,500 rows a sample of them gives it.
+    """
+    return turn(features, _directions(len(features)))[0]
+
+
+def turn(features: Float, directions: int) -> tuple[Float, Standardised, Float]:
+    """Do what `turned` does, with so many directions at most, and return how.
 
     Args:
         features: (N, D) float32.
-        directions: k at most; 1,024, and of more than 2,500 rows 2,048, when None.
+        directions: k at most.
+
+    Returns:
+        The rows (N, k), how features are standardised, and the matrix (D, k) that takes them there.
     """
     from scipy.linalg import eigh
 
@@ -183,12 +192,13 @@ def turned(features: Float, directions: int | None = None) -> Float:
     some = scale.apply(features[sample])
     with workers():  # one thread of BLAS: the same numbers whatever the machine
         values, vectors = eigh(some @ some.T, driver="evd")  # all of them: faster than a part
-        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-(directions or _directions(len(features))) :]
+        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-directions:]
         values, vectors = values[there], vectors[:, there]
+        matrix = (some.T @ (vectors / np.sqrt(values))).astype(np.float32)
         if len(sample) == len(features):
-            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32)
-        scaled = (some.T @ (vectors / np.sqrt(values))).astype(np.float32) * scale.factor[:, None]
-        return np.asarray(features @ scaled - scale.mean @ scaled, np.float32)
+            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32), scale, matrix
+        scaled = matrix * scale.factor[:, None]
+        return np.asarray(features @ scaled - scale.mean @ scaled, np.float32), scale, matrix
 
 
 def _directions(count: int) -> int:

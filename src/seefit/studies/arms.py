@@ -19,6 +19,7 @@ FIXED = frozenset(
     | {"max_pixels", "allow_leak", "seed", "device", "minutes", "every", "teacher"}
 )
 NO_FIXES = "no"
+VIEWS = 8  # of an image that a probe is fitted on when augmentation is varied
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Vary:
-    """What is varied: its name as a setting has it, and the values as the user wrote them, the first of which the others are held against."""
+    """What is varied: its name as a setting has it, and the values as the user wrote them; the first is the one to beat."""
 
     name: str
     values: tuple[str, ...]
@@ -90,6 +91,8 @@ def make_arms(given: Mapping[str, Any], vary: Vary) -> list[Arm]:
     base = dict(given)
     if not _seen_by_probe(vary.name) and not {"method", "preset"} & base.keys():
         base["method"] = "finetune"
+    if vary.name == "augment":  # of a probe, it is the views that are varied: one that has none looks at no augmentation
+        base.setdefault("probe_views", VIEWS)
     arms, problems = [], []
     for value in vary.values:
         try:
@@ -101,7 +104,7 @@ def make_arms(given: Mapping[str, Any], vary: Vary) -> list[Arm]:
 
 
 def _seen_by_probe(name: str) -> bool:
-    return name in OWN or name in ProbeSettings.model_fields or name in {"augment", "views"}
+    return name in OWN or name in ProbeSettings.model_fields or name in {"augment", "probe_views"}
 
 
 def _arm(base: Mapping[str, Any], name: str, value: str) -> Arm:

@@ -50,7 +50,13 @@ class Question:
         import yaml
 
         given = {name: str(value) if isinstance(value, Path) else value for name, value in self.given.items()}
-        content = {"vary": self.vary, "folds": self.folds, "repeats": self.repeats, "settings": given, RESOLVED: {STARTED_IN: str(self.folder)}}
+        content = {
+            "vary": self.vary,
+            "folds": self.folds,
+            "repeats": self.repeats,
+            "settings": given,
+            RESOLVED: {STARTED_IN: str(self.folder)},
+        }
         return "# Go on with this study, or look at it again, with: seefit study --out <this folder>\n" + yaml.safe_dump(
             content, sort_keys=False, allow_unicode=True
         )
@@ -122,9 +128,9 @@ class Kept:
         """Return the rows of an arm."""
         return [row for row in self.rows if row.arm == arm]
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """Keep more rows."""
-        self.rows += rows
+    def replace(self, arm: str, rows: Sequence[Row]) -> None:
+        """Keep rows of an arm in the place of those there are."""
+        self.rows = [row for row in self.rows if row.arm != arm] + list(rows)
         write_table(self.folder / FOLDS, COLUMNS, map(to_cells, self.rows))
 
     def facts(self, number: int) -> dict[str, Any] | None:
@@ -135,6 +141,15 @@ class Kept:
     def keep_facts(self, number: int, facts: Mapping[str, Any]) -> None:
         """Keep what is known of an arm: the arm is done."""
         write_text(self._path(number, ".json"), to_json(dict(facts)))
+
+    def map(self, number: int) -> dict[str, Any] | None:
+        """Return the map that is kept of an arm; None where there is none."""
+        path = self._path(number, "-map.json")
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+    def keep_map(self, number: int, drawn: Mapping[str, Any] | None) -> None:
+        """Keep the map of an arm."""
+        write_text(self._path(number, "-map.json"), to_json(drawn))
 
     def probabilities(self, number: int) -> NDArray[np.float64] | None:
         """Return the (N, C) probabilities of an arm's first repeat, NaN for images not answered yet; None where there are none."""

@@ -158,6 +158,6 @@ def to_cells(row: Row) -> list[object]:
 
 def from_cells(cells: dict[str, str]) -> Row:
     """Read a row of ``folds.csv`` back; an undefined figure is NaN."""
-    whole = {name: int(cells[name]) for name in ("repeat", "fold", "learnt", "held_out")}
-    rest = {name: float(cells[name] or "nan") for name in COLUMNS if name not in {"arm", *whole}}
-    return Row(cells["arm"], **whole, **rest)
+    values: dict[str, Any] = {name: float(cells[name] or "nan") for name in COLUMNS if name != "arm"}
+    values |= {name: int(cells[name]) for name in ("repeat", "fold", "learnt", "held_out")}
+    return Row(cells["arm"], **values)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from seefit.data.split import k_folds
 from seefit.evaluation.calibrate import fit_temperature
-from seefit.evaluation.forecast import FEW_ROWS, turned
+from seefit.evaluation.forecast import FEW_ROWS, turn
 from seefit.studies.folds import Fold
-from seefit.training.head import STRENGTHS, workers
-from seefit.training.solver import Double, Float, Rows, cross_entropy, minimise
+from seefit.training.head import STRENGTHS, Head, workers
+from seefit.training.solver import Double, Float, Rows, Standardised, cross_entropy, minimise
 
 Ints = NDArray[np.intp]
 INNER_FOLDS = 5
@@ -47,6 +47,8 @@ class Probe:
         strength: Of the penalty, times images that it was chosen for.
         shift: (C,) taken from the logits.
         temperature: Divides the logits.
+        scale: How features are standardised.
+        matrix: (D, k), takes standardised features to the rows.
     """
 
     rows: Float
@@ -56,6 +58,17 @@ class Probe:
     strength: float
     shift: Float
     temperature: float
+    scale: Standardised
+    matrix: Float
+
+    def head(self) -> Head:
+        """Return a head on raw features, fitted on all images: for the check of the engine, judged by nobody."""
+        start = np.zeros((self.rows.shape[1] + 1, self.targets.shape[1]))
+        own, some = self.rows[:: self.views], self.strength / len(self.targets)
+        with workers():
+            solution = minimise(Rows(own), self.targets, _usable(self.weights), some, start, tolerance=TOLERANCE_PATH)
+        weight, bias = self.scale.raw(self.matrix @ solution[:-1], solution[-1] - self.shift)
+        return Head(weight, bias, "logistic", some)
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ def make_probe(
         shift: (C,) to take from the logits; nothing when None.
         seed: Of the folds for the choice.
     """
-    rows = turned(features, DIRECTIONS)
+    rows, scale, matrix = turn(features, DIRECTIONS)
     shift = np.zeros(targets.shape[1], np.float32) if shift is None else shift
     labels = targets.argmax(1)
     inner = _inner_folds(labels, units, seed + INNER_SEED)
@@ -95,7 +108,7 @@ def make_probe(
     strength, logits = _choose(rows, views, targets, weights, inner, strengths)
     learnt = float(np.mean([len(train) for train, _ in inner]))
     temperature = fit_temperature(logits - shift, labels, weights)
-    return Probe(rows, views, targets, weights, strength * learnt, shift, temperature)
+    return Probe(rows, views, targets, weights, strength * learnt, shift, temperature, scale, matrix)
 
 
 def _inner_folds(labels: NDArray[np.intp], units: NDArray[np.int64], seed: int) -> list[tuple[Ints, Ints]]:
@@ -149,7 +162,8 @@ def fit_folds(probe: Probe, folds: Sequence[Fold], learnt: Callable[[Fold], Ints
     def fit(fold: Fold) -> Answers:
         started, some = perf_counter(), learnt(fold)
         rows = Rows(probe.rows[_all_views(some, probe.views)])
-        part, own = (np.repeat(array, probe.views, axis=0) for array in (taught[some], _usable(probe.weights[some])))
+        part = np.repeat(taught[some], probe.views, axis=0)
+        own = np.repeat(_usable(probe.weights[some]), probe.views)
         start = np.zeros((probe.rows.shape[1] + 1, taught.shape[1]))
         solution = minimise(rows, part, own, probe.strength / len(some), start, tolerance=TOLERANCE)
         seconds = perf_counter() - started

@@ -34,10 +34,12 @@ def refit_winner(arm: Arm, question: Question, gathered: Gathered, folder: Path,
         ``{"run", "part", "metrics"}``: where the run is, the part it was scored on, and its figures there.
     """
     path = folder / WINNER
-    console.say(f"Training the winner, {arm.name}, as a run of its own …")
-    if is_run(path):
-        run = Run(path, read_metrics(path)) if is_finished(path) else resume(path, console=console)
+    if is_finished(path):
+        run = Run(path, read_metrics(path))
+    elif is_run(path):
+        run = resume(path, console=console)
     else:
+        console.say(f"Training the winner, {arm.name}, as a run of its own …")
         run = train(_settings(arm, gathered, folder), out=path, console=console)
     part = run.metrics["headline"]
     return {"run": str(path), "part": part, "metrics": run.metrics.get(part)}

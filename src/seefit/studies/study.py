@@ -15,23 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seefit.bundling import versions
 from seefit.console import QUIET, Console
+from seefit.environment import threads
 from seefit.errors import RunError
 from seefit.files import to_json, write_text
 from seefit.fitting import check_head, check_model
 from seefit.gathering import Gathered, gather
+from seefit.promises import about
 from seefit.resuming import located
 from seefit.runs import locked
 from seefit.settings import Settings
 from seefit.studies.arms import Arm, make_arms, parse_vary
 from seefit.studies.folder import ANSWER, Kept, Question, open_folder
-from seefit.studies.folds import make_study_folds
+from seefit.studies.folds import Fold, make_study_folds
 from seefit.studies.judging import HEADLINE, choose_winner, hold_against, sum_up
 from seefit.studies.pool import learnt_labels, make_pool
+from seefit.studies.promising import seconds_of_arm, seconds_of_winner
 from seefit.studies.refitting import refit_winner
-from seefit.studies.working import Task, cost_of, curve_of, map_of, open_arm, probe_arm, prove_engine
+from seefit.studies.working import Task, cost_of, curve_of, drawn_map, map_of, open_arm, probe_arm
 from seefit.telling import environment_line
 from seefit.training.features import FeatureExtractor
 
@@ -106,12 +110,15 @@ def _run(arms: list[Arm], question: Question, path: Path, console: Console) -> d
     _same_data(kept, task)
     _say_plan(arms, task, gathered, question, console)
     opened: dict[tuple[object, ...], FeatureExtractor] = {}
+    promised = _promise(arms, task, gathered, kept, opened, console)
     facts = [_work(number, arm, task, gathered, kept, opened, console) for number, arm in enumerate(arms)]
     found = _found(arms, question, task, gathered, kept, facts)
     winner = arms[found["winner"]["number"]]
     found["winner"] |= refit_winner(winner, question, gathered, path, console=console)
-    found |= {"versions": versions(), "seconds": round(time.monotonic() - started, 1)}
+    took = time.monotonic() - started
+    found |= {"versions": versions(), "promised": round(promised, 1), "seconds": round(took, 1)}
     write_text(path / ANSWER, to_json(found))
+    console.say(f"Done in {about(took)}; about {about(promised)} were promised")
     return found
 
 
@@ -137,7 +144,23 @@ def _say_plan(arms: list[Arm], task: Task, gathered: Gathered, question: Questio
     console.say(f"{len(arms)} arms, {len(task.folds)} folds each ({repeats} times {len(task.folds) // repeats}) of {images:,} images")
     if repeats < question.repeats:
         console.say(f"  note: {repeats} repeats instead of {question.repeats}: the groups cannot be divided in more ways")
-    console.say(f"{test:,} test images are left out until the winner is scored" if test else "There is no test part: nothing scores the winner")
+    console.say(
+        f"{test:,} test images are left out until the winner is scored" if test else "There is no test part: nothing scores the winner"
+    )
+
+
+def _promise(
+    arms: list[Arm], task: Task, gathered: Gathered, kept: Kept, opened: dict[tuple[object, ...], FeatureExtractor], console: Console
+) -> float:
+    """Say how long what is left takes; return that in seconds."""
+    left = [arm for number, arm in enumerate(arms) if kept.facts(number) is None]
+    seconds = {arm.name: seconds_of_arm(arm, task, open_arm(arm.settings, task.pool, opened, console)) for arm in left}
+    winner, extractor = arms[0], open_arm(arms[0].settings, task.pool, opened, console)
+    parts = gathered.part("train"), gathered.part("val")
+    seconds["the winner's run"] = seconds_of_winner(winner, *parts, gathered.judged, len(task.pool.classes), extractor)
+    told = ", ".join(f"{name} {about(part)}" for name, part in seconds.items())
+    console.say(f"About {about(sum(seconds.values()))} on this computer ({threads()} threads): {told}")
+    return sum(seconds.values())
 
 
 def _work(
@@ -153,26 +176,57 @@ def _work(
     done = kept.facts(number)
     if done is not None:
         return done
-    console.say(f"Arm {number + 1}: {arm.name}")
+    console.say(f"Arm {number + 1}, {arm.name}: {len(task.folds)} {'heads' if arm.by_probe else 'networks'}")
     extractor = open_arm(arm.settings, task.pool, opened, console)
-    prove_engine(extractor, task.pool, console)
     labels = learnt_labels(gathered, task.pool, arm.fixes)
-    judged = list(probe_arm(arm, task, extractor, labels, console))
-    probabilities = np.full((len(task.pool.labels), len(task.pool.classes)), np.nan)
-    for fold, one in zip(task.folds, judged, strict=True):
-        if fold.repeat == 0:
-            probabilities[fold.held_out] = one.probabilities
-    kept.rows = [row for row in kept.rows if row.arm != arm.name]
-    kept.add([one.row for one in judged])
-    curve = curve_of(probabilities, task.pool, task.seed)
-    facts = cost_of(extractor, task.pool) | {"curve": curve, "map": map_of(arm, task, extractor, console)}
+    if arm.by_probe:
+        drawn = _probe(number, arm, task, extractor, labels, kept, console)
+    else:
+        drawn = _train(number, arm, task, extractor, labels, kept, console)
+    probabilities = kept.probabilities(number)
+    curve = None if probabilities is None else curve_of(probabilities, task.pool, task.seed)
+    facts = cost_of(extractor, task.pool) | {"curve": curve, "map": drawn}
     kept.keep_facts(number, facts)
     return facts
 
 
-def _found(
-    arms: list[Arm], question: Question, task: Task, gathered: Gathered, kept: Kept, facts: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _probe(
+    number: int, arm: Arm, task: Task, extractor: FeatureExtractor, labels: NDArray[np.int64], kept: Kept, console: Console
+) -> dict[str, Any] | None:
+    """Fit the heads of all folds at once, which takes seconds: they are kept together."""
+    judged = list(probe_arm(arm, task, extractor, labels, console))
+    _keep_first(number, task, kept, [(fold, one.probabilities) for fold, one in zip(task.folds, judged, strict=True)])
+    kept.replace(arm.name, [one.row for one in judged])
+    return map_of(arm, task, extractor, console)
+
+
+def _train(
+    number: int, arm: Arm, task: Task, extractor: FeatureExtractor, labels: NDArray[np.int64], kept: Kept, console: Console
+) -> dict[str, Any] | None:
+    """Train what is missing, and keep each fold as soon as it is done."""
+    from seefit.studies.trained import train_arm  # brings torch
+
+    folds = task.folds[len(kept.of(arm.name)) :]
+    for fold, one in zip(folds, train_arm(arm, task, folds, extractor, labels, console), strict=True):
+        _keep_first(number, task, kept, [(fold, one.judged.probabilities)])
+        if fold is task.folds[0]:
+            kept.keep_map(number, drawn_map(one.features, task.pool.labels[fold.held_out], "trained", len(fold.held_out), task.seed))
+        kept.replace(arm.name, [*kept.of(arm.name), one.judged.row])
+    return kept.map(number)
+
+
+def _keep_first(number: int, task: Task, kept: Kept, answers: list[tuple[Fold, NDArray[np.float64]]]) -> None:
+    """Keep the answers of the first repeat: each image by the head that had not seen it."""
+    table = kept.probabilities(number)
+    if table is None:
+        table = np.full((len(task.pool.labels), len(task.pool.classes)), np.nan)
+    for fold, probabilities in answers:
+        if fold.repeat == 0:
+            table[fold.held_out] = probabilities
+    kept.keep_probabilities(number, table)
+
+
+def _found(arms: list[Arm], question: Question, task: Task, gathered: Gathered, kept: Kept, facts: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what the folds say, as ``study.json`` has it."""
     rows = [kept.of(arm.name) for arm in arms]
     sums = [sum_up(own) for own in rows]
@@ -191,8 +245,14 @@ def _found(
         "repeats": task.folds[-1].repeat + 1,
         "seed": task.seed,
         "arms": [
-            {"name": arm.name, **one, "against": None if i == 0 else against[i - 1], **fact}
-            for i, (arm, one, fact) in enumerate(zip(arms, sums, facts, strict=True))
+            {
+                "name": arm.name,
+                **one,
+                "against": None if i == 0 else against[i - 1],
+                "scores": [getattr(row, HEADLINE) for row in own],
+                **fact,
+            }
+            for i, (arm, own, one, fact) in enumerate(zip(arms, rows, sums, facts, strict=True))
         ],
         "winner": {"number": number, "arm": arms[number].name, "shown": number != 0},
     }

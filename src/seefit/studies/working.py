@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.decide import positive_class
 from seefit.evaluation.embedding import choose_points, embed
 from seefit.fitting import open_extractor
-from seefit.parts import Part
 from seefit.promises import seconds_per_image
 from seefit.proving import engine_difference, fell_back
 from seefit.settings import Settings
@@ -23,16 +22,16 @@ from seefit.studies.arms import Arm
 from seefit.studies.folds import Fold, thin_out
 from seefit.studies.judging import Row, judge_fold
 from seefit.studies.pool import Pool
-from seefit.studies.probing import fit_folds, make_probe
+from seefit.studies.probing import Probe, fit_folds, make_probe
 from seefit.training.features import FeatureExtractor
-from seefit.training.head import balanced_weights, class_shares, fit_head
+from seefit.training.head import Head, balanced_weights, class_shares
 from seefit.training.solver import Float
 from seefit.training.viewed import count_views, viewed_features
 
 Ints = NDArray[np.intp]
-PROOF_ROWS = 500  # images that the head is fitted on with which an engine is checked
 MAP_POINTS = 1_000
 MB = 1e6
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,13 @@ class Task:
         pool: The images.
         folds: Of the study.
         seed: Of everything that is drawn.
+        proved: Networks whose fast engine was checked against the reference, and which go on with the one that is to be trusted.
     """
 
     pool: Pool
     folds: list[Fold]
     seed: int
+    proved: list[FeatureExtractor] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,24 @@ def open_arm(settings: Settings, pool: Pool, opened: dict[tuple[object, ...], Fe
     return opened[key]
 
 
-def prove_engine(extractor: FeatureExtractor, pool: Pool, console: Console) -> None:
-    """Check the fast engine as a run does, with a head on some of the images, and go on with the reference where it differs too much.
+def prove(
+    task: Task, extractor: FeatureExtractor, made: Made, head_of: Callable[[Made], Head], make: Callable[[], Made], console: Console
+) -> Made:
+    """Check the fast engine as a run does, once for each network; where it differs too much, go on with the reference, made anew.
 
     Args:
+        task: Knows which networks were checked.
         extractor: What gives the features.
-        pool: The images.
+        made: From features of the engine.
+        head_of: Gives a head on raw features.
+        make: Makes it again, from those of the reference.
         console: Where to say so.
     """
-    if extractor.engine is extractor.reference:
-        return
-    samples, sha256 = pool.part.spread(PROOF_ROWS)
-    some = Part(samples, sha256, np.arange(len(samples)))
-    head = fit_head(extractor.extract(samples, sha256, console=console), some.one_hot(pool.classes))
-    difference = engine_difference(extractor, head, some, console)
-    if difference is not None:
-        fell_back(extractor, difference, console)
+    if extractor in task.proved:
+        return made
+    task.proved.append(extractor)
+    difference = engine_difference(extractor, head_of(made), task.pool.part, console)
+    return make() if difference is not None and fell_back(extractor, difference, console) else made
 
 
 def learn_from(arm: Arm, task: Task, labels: NDArray[np.int64], fold: Fold) -> Ints:
@@ -119,14 +122,18 @@ def probe_arm(arm: Arm, task: Task, extractor: FeatureExtractor, labels: NDArray
     """
     settings, pool = arm.settings, task.pool
     views = count_views(settings.augment, settings.probe_views)
-    made = settings.augment, views
-    features = viewed_features(extractor, pool.part.samples, pool.part.sha256, *made, seed=settings.seed, console=console)
     targets = np.eye(len(pool.classes), dtype=np.float32)[np.maximum(labels, 0)]
     weights = pool.part.weights() * (labels >= 0)
     shift = np.log(np.maximum(class_shares(targets, weights), 1e-12)).astype(np.float32) if settings.class_weights == "prior" else None
     if settings.class_weights == "balanced":
         weights = balanced_weights(targets, targets.argmax(1), weights)
-    probe = make_probe(features, views, targets, weights=weights, units=pool.part.units, shift=shift, seed=task.seed)
+
+    def make() -> Probe:
+        images = pool.part.samples, pool.part.sha256, settings.augment
+        features = viewed_features(extractor, *images, views, seed=settings.seed, console=console)
+        return make_probe(features, views, targets, weights=weights, units=pool.part.units, shift=shift, seed=task.seed)
+
+    probe = prove(task, extractor, make(), Probe.head, make, console)
     with console.bar(f"Folds of {arm.name}", len(task.folds), "folds") as advance:
         answers = fit_folds(probe, task.folds, lambda fold: learn_from(arm, task, labels, fold))
         for fold, found in zip(task.folds, answers, strict=True):
