@@ -9,7 +9,6 @@ import numpy as np
 
 from seefit.drawing import shown, svg
 from seefit.evaluation.intervals import Estimate
-from seefit.evaluation.paired import FIGURES
 from seefit.report.axes import Floats
 from seefit.report.comparison_figures import MOST_CURVES, draw_curves, draw_front
 from seefit.report.decide import cost_text
@@ -23,6 +22,7 @@ MOST_PAIRS = 200
 MOST_SETTINGS = 30
 LONGEST_LINE = 22  # letters of a name in a legend
 ENDS = ("value", "low", "high")
+FIGURES = ("balanced_accuracy", "accuracy", "auc")
 
 
 def build_comparison(found: dict[str, Any], words: Words) -> str:
@@ -35,7 +35,7 @@ def build_comparison(found: dict[str, Any], words: Words) -> str:
     names = short_names([row["run"] for row in found["runs"]])
     sections = [
         _board(found, names, words),
-        _pairs(found, names, words),
+        _pairs(found, words),
         _cost(found, names, words),
         _stability(found, names, words),
         _benefit(found, names, words),
@@ -109,22 +109,30 @@ def _figure(words: Words, name: str, figure: dict[str, float | None]) -> str:
     return words("format.bracket", first=words.value(name, known), second=words.interval(name, known)) if known else "–"
 
 
-def _pairs(found: dict[str, Any], names: dict[str, str], words: Words) -> Section:
+def _pairs(found: dict[str, Any], words: Words) -> Section:
     pairs = found["pairs"][:MOST_PAIRS]
     lead = [words("compare.pairs_lead"), words("compare.pairs_groups" if found["groups"] else "compare.pairs_images")]
     if len(found["pairs"]) > 1:
         lead.append(words("compare.pairs_holm", count=len(found["pairs"])))
+    places = {row["run"]: place for place, row in enumerate(found["runs"], 1)}
     cells = [
         [
-            words("compare.against", first=shown(names[pair["first"]], 48), second=shown(names[pair["second"]], 48)),
-            *(_difference(words, pair["difference"][name]) for name in FIGURES),
+            words("compare.against", first=places[pair["first"]], second=places[pair["second"]]),
+            _difference(words, pair["difference"]["accuracy"]),
             write_p(pair["p_holm"]).removeprefix("p = ").removeprefix("p "),
-            words(f"difference.images.{pair['verdict'].replace(' ', '_')}"),
+            _said(words, pair),
+            *(_difference(words, pair["difference"][name]) for name in ("balanced_accuracy", "auc")),
         ]
         for pair in pairs
     ]
-    header = [words("compare.pair"), *(words(f"metric.{name}") for name in FIGURES), words("compare.p"), words("compare.said")]
+    others = [words(f"metric.{name}") for name in ("balanced_accuracy", "auc")]
+    header = [words("compare.pair"), words("metric.accuracy"), words("compare.p"), words("compare.said"), *others]
     return Section("pairs", words("compare.pairs"), lead, tables=[(words("compare.pairs_table"), Table(header, cells))])
+
+
+def _said(words: Words, pair: dict[str, Any]) -> str:
+    said = pair["verdict"].replace(" ", "_")
+    return words(f"difference.images.{said}")
 
 
 def _difference(words: Words, difference: dict[str, float | None]) -> str:
