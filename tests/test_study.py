@@ -173,11 +173,6 @@ def test_the_words_follow_the_verdict(studied: Study) -> None:
     assert page.tell_arm(found["arms"][1], 15, EN) == f"{said}1.2 points"
 
 
-def test_the_cheapest_way_to_each_accuracy() -> None:
-    assert page.unbeaten([1, 2, 3, 2], [0.7, 0.9, 0.8, 0.6]) == [True, True, False, False]
-    assert page.unbeaten([1, 1], [0.7, 0.7]) == [True, True]
-
-
 def test_amount_of_data(warm: Path, tmp_path: Path, no_page: None) -> None:
     found = begin(warm, tmp_path / "amount", "amount=1,0.5").found
     whole, half = found["arms"]

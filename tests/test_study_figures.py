@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seefit.drawing import svg
-from seefit.report.study_figures import draw_arms, draw_benefits, draw_costs, draw_differences, signed
+from seefit.report.study_figures import draw_arms, draw_differences, signed
 
 
 def test_arms_show_their_folds_and_mean() -> None:
@@ -29,23 +28,6 @@ def test_differences_stand_about_a_line_and_their_colour_says_what_is_sure() -> 
 
 def test_no_difference_at_all_can_be_drawn() -> None:
     assert draw_differences(["a"], np.zeros(1), np.zeros(1), np.zeros(1)).axes[0].get_xlim()[1] > 0
-
-
-def test_costs_join_those_that_none_beats() -> None:
-    figure = draw_costs(["a", "b", "c"], np.array([1.0, 2.0, 3.0]), np.array([0.7, 0.9, 0.8]), [True, True, False])
-    front = figure.axes[0].lines[0]
-    assert list(zip(front.get_xdata(), front.get_ydata(), strict=True)) == [(1.0, 0.7), (2.0, 0.9)]
-    assert [line.get_marker() for line in figure.axes[0].lines[1:]] == ["o", "o", "s"]
-
-
-def test_decision_curves_of_up_to_eight_arms() -> None:
-    thresholds = np.linspace(0.1, 0.9, 9)
-    lines = [(f"arm {i}", np.full(9, float(i))) for i in range(8)]
-    figure = draw_benefits(thresholds, lines, np.linspace(5, -5, 9), names=("all", "none"))
-    legend = figure.axes[0].get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == [*(f"arm {i}" for i in range(8)), "all", "none"]
-    assert svg(figure, "x", "alt").startswith("<svg")
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.012, "+1.2"), (-0.012, "−1.2"), (0.0, "+0.0")])

@@ -51,17 +51,23 @@ def study(
     """
     words = Words(lang)
     finished = _go_on(out, given, console) if vary is None else _begin(given, vary, folds, repeats, out, console)
-    page = finished.path / PAGE
-    write_text(page, build_study(finished.found, words, name=finished.path.name))
-    if json_output:
-        arms = [{key: value for key, value in arm.items() if key not in HEAVY} for arm in finished.found["arms"]]
-        print(to_json({"study": str(finished.path), "page": str(page), **finished.found, "arms": arms}))
-        return 0
-    show_study(finished.found)
-    print(f"\npage     {page}")
-    if finished.found["winner"].get("run"):
-        print(f"predict  seefit predict {finished.found['winner']['run']} IMAGES")
+    show_study(finished, write_page(finished, words), json_output=json_output)
     return 0
+
+
+def write_page(finished: Study, words: Words, html: Path | None = None) -> Path:
+    """Write the page of a study into its folder, and to another place if one is given; return where it is.
+
+    Args:
+        finished: The study.
+        words: The language.
+        html: The other place.
+    """
+    page, text = finished.path / PAGE, build_study(finished.found, words, name=finished.path.name)
+    for path in (page, html):
+        if path is not None:
+            write_text(path, text)
+    return html or page
 
 
 def _begin(given: dict[str, Any], vary: str, folds: int | None, repeats: int | None, out: Path | None, console: Console) -> Study:
@@ -79,28 +85,32 @@ def _go_on(out: Path | None, given: dict[str, Any], console: Console) -> Study:
     return run_study(asked.given, asked.vary, folds=asked.folds, repeats=asked.repeats, out=out, folder=asked.folder, console=console)
 
 
-def show_study(found: dict[str, Any]) -> None:
+def show_study(finished: Study, page: Path, *, costs: bool = False, json_output: bool = False) -> None:
     """Print the arms with their figures, what is shown of each, and the winner.
 
     Args:
-        found: As ``study.json`` has it.
+        finished: The study.
+        page: Where its page is.
+        costs: Also print what each arm costs and how steady it is.
+        json_output: Print one JSON object instead.
     """
-    words = Words("en")
+    found, words = finished.found, Words("en")
+    if json_output:
+        arms = [{key: value for key, value in arm.items() if key not in HEAVY} for arm in found["arms"]]
+        print(to_json({"study": str(finished.path), "page": str(page), **found, "arms": arms}))
+        return
     count = found["folds"] * found["repeats"]
     print(f"\n{found['images']:,} images, {count} folds ({found['repeats']} times {found['folds']}): mean ± spread over folds")
     _print(_figures(found["arms"]))
+    if costs:
+        _print(_costs(found["arms"]))
+        print("gap: mean distance between learnt and held-out images of a fold; MB and images/s of the graph that ships, measured here\n")
     for arm in found["arms"][1:]:
         print(f"  {one_line(arm['name'])}: {tell_arm(arm, count, words)}")
     print(f"\n{tell_winner(found, words)}")
-
-
-def show_costs(found: dict[str, Any]) -> None:
-    """Print what each arm costs and how steady it is.
-
-    Args:
-        found: As ``study.json`` has it.
-    """
-    _print(_costs(found["arms"]))
+    print(f"\npage     {page}")
+    if found["winner"].get("run"):
+        print(f"predict  seefit predict {found['winner']['run']} IMAGES")
 
 
 def _figures(arms: Sequence[dict[str, Any]]) -> Table:

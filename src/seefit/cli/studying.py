@@ -12,6 +12,12 @@ from seefit.console import Console
 
 studying = typer.Typer()
 
+Page = Annotated[Path | None, typer.Option(help="Write a page about it: an .html that is not there yet.", show_default="no page")]
+Lang = Annotated[str, typer.Option(help="Of the page: en or zh.")]
+Backbones = Annotated[
+    str | None,
+    typer.Option(help="Compare these on DATA instead, on the same folds: NAME,NAME. The first is the one to beat.", show_default=False),
+]
 Vary = Annotated[
     str | None,
     typer.Option(
@@ -27,7 +33,41 @@ StudyFolder = Annotated[
     Path | None,
     typer.Option(help="The study folder: a new one, or one to go on with.", show_default="studies/<data>-<name>-<n>"),
 ]
-PageLanguage = Annotated[str, typer.Option(help="Of the page: en or zh.")]
+
+
+@studying.command()
+def compare(
+    runs_or_data: Annotated[list[str], typer.Argument(help="Two run folders or more; with --backbones, DATA.", show_default=False)],
+    backbones: Backbones = None,
+    repeats: Repeats = None,
+    folds: Folds = None,
+    out: StudyFolder = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    html: Page = None,
+    lang: Lang = "en",
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Compare runs on the test images that all were judged on, or backbones on your images: which differences are more than chance."""
+    console, page = Console(quiet=quiet), {"html": html, "lang": lang, "json_output": json}
+    of_data = {"repeats": repeats, "folds": folds, "out": out, "labels": labels, "root": root, "group_by": group_by}
+    if backbones is None:
+        from seefit.cli.compare import compare as command
+        from seefit.cli.recipes import refuse_options
+
+        refuse_options({**of_data, "device": device})
+        return command(runs_or_data, **page, seed=seed or 0, console=console)
+    from seefit.cli.recipes import compare_recipes
+
+    asked = {**of_data, "seed": seed, "device": device}
+    return compare_recipes(
+        runs_or_data, backbones, {name: value for name, value in asked.items() if value is not None}, **page, console=console
+    )
 
 
 @studying.command()
@@ -37,7 +77,7 @@ def study(
     repeats: Repeats = None,
     folds: Folds = None,
     out: StudyFolder = None,
-    lang: PageLanguage = "en",
+    lang: Lang = "en",
     preset: o.Preset = None,
     method: o.Method = None,
     backbone: o.Backbone = None,

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from seefit.drawing import shown, svg
+from seefit.evaluation.front import pareto_front
 from seefit.evaluation.intervals import estimate
 from seefit.evaluation.paired import Paired
+from seefit.report.comparison_figures import MOST_CURVES, draw_curves, draw_front
 from seefit.report.difference import tell_difference, write_p
 from seefit.report.map_figures import draw_classes
 from seefit.report.page import Picture, Problem, Section, Step, Table, Verdict, render
 from seefit.report.record import public_name
-from seefit.report.study_figures import draw_arms, draw_benefits, draw_costs, draw_differences, signed
+from seefit.report.study_figures import draw_arms, draw_differences, signed
 from seefit.report.words import Words
 
 HEADLINE = "balanced_accuracy"
 FIGURES = ("balanced_accuracy", "accuracy", "macro_f1", "auc")
 COLOURED = 8
-MOST_CURVES = 8
 Arm = dict[str, Any]
 
 
@@ -208,29 +209,22 @@ def _cost_cells(arm: Arm, words: Words) -> list[str]:
     ]
 
 
-def unbeaten(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
-    """Return for each arm whether no other is both at most as dear and better, or cheaper and as good."""
-    pairs = list(zip(costs, values, strict=True))
-    return [not any((c <= cost and v > value) or (c < cost and v >= value) for c, v in pairs) for cost, value in pairs]
-
-
 def _pareto(found: dict[str, Any], words: Words) -> Picture:
     arms = found["arms"]
-    names = [arm["name"] for arm in arms]
+    names = [f"{place} · {shown(arm['name'], 40)}" for place, arm in enumerate(arms, 1)]
     costs = np.array([1000 / arm["images_per_second"] for arm in arms])
-    values = np.array([arm["figures"]["accuracy"]["mean"] or 0.0 for arm in arms])
-    best = unbeaten(costs.tolist(), values.tolist())
-    drawn = draw_costs(names, costs, values, best, x_label=words("study.axis.cost"), y_label=words("study.axis.accuracy"))
-    beaten = [shown(name, 40) for name, on in zip(names, best, strict=True) if not on]
-    front = words.names([shown(name, 40) for name, on in zip(names, best, strict=True) if on])
-    says = words("study.pareto_beaten", names=words.names(beaten), front=front) if beaten else words("study.pareto_all", front=front)
-    rows = [[shown(name, 48), f"{cost:.1f}", words.percent(value)] for name, cost, value in zip(names, costs, values, strict=True)]
-    table = Table([words("study.arm"), words("study.axis.cost"), words("study.axis.accuracy")], rows)
+    figures = [arm["figures"]["accuracy"] for arm in arms]
+    values, spreads = (np.array([figure[key] or 0.0 for figure in figures], np.float64) for key in ("mean", "spread"))
+    front = pareto_front(costs.tolist(), values.tolist())
+    axes = {"x_label": words("study.axis.cost"), "y_label": words("study.axis.accuracy")}
+    drawn = draw_front(costs, values, values - spreads, np.minimum(values + spreads, 1.0), front, **axes)
+    beaten = [name for name, on in zip(names, front, strict=True) if not on]
+    worth = words.names([name for name, on in zip(names, front, strict=True) if on])
+    says = words("study.pareto_beaten", names=words.names(beaten), front=worth) if beaten else words("study.pareto_all", front=worth)
+    rows = [[name, f"{cost:.1f}", words.percent(value)] for name, cost, value in zip(names, costs, values, strict=True)]
+    picture = svg(drawn, "study-costs", words("study.pareto_alt", says=says))
     return Picture(
-        "study-costs",
-        svg(drawn, "study-costs", words("study.pareto_alt", says=says)),
-        words.sentences(says, words("study.pareto_note")),
-        table,
+        "study-costs", picture, words.sentences(says, words("study.pareto_note")), Table([words("study.arm"), *axes.values()], rows)
     )
 
 
@@ -239,9 +233,9 @@ def _curves(found: dict[str, Any], words: Words) -> Section | None:
     if not arms:
         return None
     thresholds, everything = (np.array(arms[0]["curve"][key], np.float64) for key in ("thresholds", "everything"))
-    lines = [(arm["name"], 100 * np.array(arm["curve"]["model"], np.float64)) for arm in arms]
+    lines = [(shown(arm["name"], 22), 100 * np.array(arm["curve"]["model"], np.float64)) for arm in arms]
     names = words("benefit.all"), words("benefit.none")
-    drawn = draw_benefits(thresholds, lines, 100 * everything, names=names, x_label=words("axis.weight"), y_label=words("axis.benefit"))
+    drawn = draw_curves(thresholds, lines, 100 * everything, names=names, x_label=words("axis.weight"), y_label=words("axis.benefit"))
     areas = [arm["curve"]["area"] for arm in arms]
     best = int(np.argmax(areas))
     values = {"best": shown(arms[best]["name"], 40), "area": f"{100 * areas[best]:.1f}", "least": f"{100 * min(areas):.1f}"}

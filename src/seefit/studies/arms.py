@@ -66,7 +66,7 @@ def parse_vary(text: str) -> Vary:
         raise UsageError(
             "Nothing to compare",
             where="--vary",
-            expected="NAME=a,b with two different values at least",
+            expected="NAME=a,b with two different values",
             got=repr(text),
             hint="Try --vary augment=none,any-way-up; values that hold commas are separated by semicolons",
         )
