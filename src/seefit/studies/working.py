@@ -31,6 +31,7 @@ from seefit.training.viewed import count_views, viewed_features
 Ints = NDArray[np.intp]
 MAP_POINTS = 1_000
 MB = 1e6
+FLOAT = 1  # of ONNX's types
 Made = TypeVar("Made")
 
 
@@ -150,7 +151,8 @@ def cost_of(extractor: FeatureExtractor, pool: Pool) -> dict[str, Any]:
         extractor: Of the network.
         pool: Some of its images are timed.
     """
-    numbers = sum(int(np.prod(tensor.dims)) for tensor in extractor.network.graph.initializer)
+    weights = (tensor for tensor in extractor.network.graph.initializer if tensor.data_type == FLOAT)  # others are shapes and axes
+    numbers = sum(int(np.prod(tensor.dims)) for tensor in weights)
     head = len(pool.classes) * (extractor.width + 1)
     size = extractor.network.ByteSize() + extractor.preprocess.ByteSize() + 4 * head
     rate = 1 / max(seconds_per_image(extractor, extractor.reference, pool.part), 1e-9)
