@@ -14,7 +14,7 @@ from seefit.studies import working
 from seefit.studies.arms import Arm
 from seefit.studies.folds import make_study_folds
 from seefit.studies.pool import Pool
-from seefit.studies.working import Task, cost_of, curve_of, learn_from, map_of, open_arm, probe_arm, time_networks
+from seefit.studies.working import Task, cost_of, curve_of, drawn_map, learn_from, map_of, open_arm, probe_arm, time_networks
 from seefit.training.features import FeatureExtractor
 from test_cache import Listener
 from test_fitting import CLASSES, Warped, make_part
@@ -113,6 +113,17 @@ def test_a_map_is_of_what_the_head_learns_from(task: Task, extractor: FeatureExt
     assert (plain["space"], plain["images"], len(plain["places"])) == ("frozen", COUNT, COUNT)
     assert (viewed["space"], viewed["images"], len(viewed["places"])) == ("views", COUNT, 2 * COUNT)
     assert -1 <= plain["silhouette"] <= 1
+    assert 0 <= viewed["own"] <= 1
+
+
+def test_views_of_one_image_are_not_neighbours_that_tell_of_classes() -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(60, 8)), np.arange(60) % 2  # nothing in common with the classes
+    views = np.repeat(images, 8, axis=0) + rng.normal(scale=0.01, size=(480, 8))
+    found = drawn_map(views.astype(np.float32), np.repeat(labels, 8), "views", 8, 0)
+    assert found is not None
+    assert found["images"] == 60
+    assert found["own"] == pytest.approx(0.5, abs=0.15)  # counted with the views of the image itself: 0.85
 
 
 def test_a_decision_curve_is_for_two_classes(task: Task) -> None:

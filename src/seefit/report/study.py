@@ -279,7 +279,7 @@ def _maps(found: dict[str, Any], words: Words) -> Section | None:
 
 def _map_numbers(one: dict[str, Any], words: Words) -> list[str]:
     silhouette = "–" if one["silhouette"] is None else f"{one['silhouette']:.3f}".replace("-", "−")
-    return [silhouette, words.percent(one["own"]), f"{one['trustworthiness']:.3f}"]
+    return [silhouette, "–" if one["own"] is None else words.percent(one["own"]), f"{one['trustworthiness']:.3f}"]
 
 
 def _map(number: int, arm: Arm, found: dict[str, Any], words: Words) -> Picture:

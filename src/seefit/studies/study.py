@@ -228,7 +228,7 @@ def _train(
     for fold, one in zip(folds, train_arm(arm, task, folds, extractor, labels, console), strict=True):
         _keep_first(number, task, kept, [(fold, one.judged.probabilities)])
         if fold is task.folds[0]:
-            kept.keep_map(number, drawn_map(one.features, task.pool.labels[fold.held_out], "trained", len(fold.held_out), task.seed))
+            kept.keep_map(number, drawn_map(one.features, task.pool.labels[fold.held_out], "trained", 1, task.seed))
         kept.replace(arm.name, [*kept.of(arm.name), one.judged.row])
     return kept.map(number)
 

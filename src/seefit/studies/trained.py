@@ -71,7 +71,8 @@ def train_arm(
         parts = pool.part.subset(own), pool.part.subset(val)
         begun = _begin(arm.settings, task, extractor, pool, parts[0], console)
         asked = [task.pool.part.subset(index) for index in (fold.held_out, learnt, val)]
-        (held_out, known, checked), features = _train(arm.settings, begun, pool.classes, parts, asked, console)
+        told = console if fold is folds[0] else QUIET  # the first network is told in full, as a run tells it
+        (held_out, known, checked), features = _train(arm.settings, begun, pool.classes, parts, asked, told)
         temperature = fit_temperature(checked, pool.labels[val]) if len(val) else 1.0
         seconds = time.perf_counter() - started
         row = judge_fold(arm.name, fold, held_out / temperature, known / temperature, task.pool.labels, learnt, seconds)
@@ -106,11 +107,11 @@ def _train(
 ) -> tuple[list[Float], Float]:
     """Train on the first part, checked on the second; return the logits of the parts that are asked about, and features of the first."""
     own, val = parts
-    with prepared(settings, begun, classes, own, val if val.samples else None, console=QUIET) as ready:
+    with prepared(settings, begun, classes, own, val if val.samples else None, console=console) as ready:
         plan = ready.plan()
         if is_sought(settings):
-            plan = ready.plan(find_rates(plan, ready.choice, ready.network, ready.training, None, console=QUIET))
-        finetune(ready.network, plan, ready.training, ready.validation, console=QUIET)
+            plan = ready.plan(find_rates(plan, ready.choice, ready.network, ready.training, None, console=console))
+        finetune(ready.network, plan, ready.training, ready.validation, console=console)
         answers = [_answer(ready, plan, begun.extractor, classes, part, console) for part in asked]
     shift = np.log(np.maximum(class_shares(own.targets(classes), own.weights()), 1e-12)) if settings.class_weights == "prior" else 0
     return [np.asarray(logits - shift, np.float32) for logits, _ in answers], answers[0][1]

@@ -214,22 +214,30 @@ def map_of(arm: Arm, task: Task, extractor: FeatureExtractor, console: Console) 
     chosen = choose_points(task.pool.labels, max(20, MAP_POINTS // views), seed=task.seed)
     some = [part.samples[i] for i in chosen], [part.sha256[i] for i in chosen]
     features = viewed_features(extractor, *some, settings.augment, views, seed=settings.seed, console=console)
-    return drawn_map(features, np.repeat(task.pool.labels[chosen], views), "frozen" if views == 1 else "views", len(chosen), task.seed)
+    return drawn_map(features, np.repeat(task.pool.labels[chosen], views), "frozen" if views == 1 else "views", views, task.seed)
 
 
-def drawn_map(features: Float, labels: NDArray[np.int64], space: str, images: int, seed: int) -> dict[str, Any] | None:
+def drawn_map(features: Float, labels: NDArray[np.int64], space: str, views: int, seed: int) -> dict[str, Any] | None:
     """Return the places of features in two dimensions, and how far apart the classes are among the features themselves.
 
     Args:
         features: (M, D) float32.
         labels: (M,) class numbers.
         space: Of which features: ``frozen``, ``views`` or ``trained``.
-        images: How many different images.
+        views: Of each image, one after another; that they are alike says nothing of classes, so they are not counted as neighbours.
         seed: Of the map.
     """
     found = embed(features, labels, seed=seed)
     if found is None:
         return None
-    own = float(found.shares(labels).mean())
-    about = {"space": space, "images": images, "trustworthiness": found.trustworthiness, "silhouette": found.silhouette, "own": own}
+    images = np.arange(len(labels)) // views
+    others = images[found.neighbours] != images[:, None]
+    own = float((labels[found.neighbours] == labels[:, None])[others].mean()) if others.any() else None
+    about = {
+        "space": space,
+        "images": len(labels) // views,
+        "trustworthiness": found.trustworthiness,
+        "silhouette": found.silhouette,
+        "own": own,
+    }
     return {**about, "places": np.round(found.places, 4).tolist(), "labels": labels.tolist()}
