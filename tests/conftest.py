@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from command import seefit
-from seefit import models, pipeline
+from seefit import models, pipeline, promises
+from seefit.insights import insights
 from seefit.insights.material import Material
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.pipeline import Run, train
@@ -29,7 +30,8 @@ Train = Callable[..., Run]
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every test its own cache folder and the default number of threads."""
+    """Give every test its own cache folder and the default number of threads; wait for no disk, whose power does not fail here."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setenv("SEEFIT_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("SEEFIT_THREADS", raising=False)
 
@@ -146,8 +148,10 @@ def warm(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the report, which takes most of the time of a tiny run."""
+    """Leave out what takes most of the time of a tiny run: the report, the insights it shows, a look at how slow the computer is."""
     monkeypatch.setattr(pipeline, "build_report", lambda *_, **__: None)
+    monkeypatch.setattr(insights, "INSIGHTS", {})
+    monkeypatch.setattr(promises, "slowness", lambda: 1.0)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from scipy.special import ndtri
 from conftest import Train
 from made_run import make_run
 from seefit.evaluation.forecast import SHARES, Curve, foresee, measure_curve, turned
+from seefit.insights import insights
 from seefit.insights.forecast import find_forecast
-from seefit.insights.insights import INSIGHTS
 from seefit.report.forecast import advice_of_forecast, draw_forecast, forecast_section
 from seefit.report.record import Record, read_run
 from seefit.report.verdict import find_steps
@@ -165,8 +165,7 @@ def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def train(**given: Any) -> Any:
         found: list[Any] = []
-        monkeypatch.setitem(INSIGHTS, "map", lambda _: None)
-        monkeypatch.setitem(INSIGHTS, "forecast", lambda material: found.append(find_forecast(material)))
+        monkeypatch.setattr(insights, "INSIGHTS", {"forecast": lambda material: found.append(find_forecast(material))})
         train_here(**given)
         return found[0]
 
