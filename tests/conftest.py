@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -26,6 +27,17 @@ from tiny import make_backbone, make_bundle, plant_tiny
 
 PhotoFolder = Callable[..., Path]
 Train = Callable[..., Run]
+
+
+def pytest_configure() -> None:
+    """Collect no garbage while tests are collected: a fifth of that time, for nothing."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave out what was imported and collected from looking for garbage again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,8 @@ def _told(material: Material, curve: Curve, labels: NDArray[np.int64], groups: N
         "way": material.settings.way,
         "engine": material.probe.extractor.engine.name,
         "images": len(curve.rows),
+        "sampled": curve.sampled,
+        "all": len(material.train.samples) + len(material.val.samples),
         "repeats": len(curve.wrong),
         "groups": 0 if groups is None else int(groups.max()) + 1,
         "points": points,

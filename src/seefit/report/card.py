@@ -238,6 +238,11 @@ def _trust(record: Record, words: Words) -> list[str]:
         "They hold on average over pictures of the kind it was trained on. They do not hold for every class by itself, and not for "
         "pictures of another kind: another camera, place, season or light."
     )
+    if record.groups:
+        lines.append(
+            "The limits take images as independent. These come in groups that resemble each other, so images of new groups may be refused "
+            "more often, or missed by their sets more often, than stated."
+        )
     return [*lines, *([_worst_class(words, worst)] if (worst := (found.get("sets") or {}).get("per_class")) else [])]
 
 
