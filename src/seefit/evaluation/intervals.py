@@ -146,8 +146,10 @@ def percentile_interval(samples: ArrayLike, units: int, *, wider: float = 1.0) -
     ends = np.full((2, *table.shape[1:]), np.nan)
     if units > 1:
         tail = ndtr(-wider * math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2))
-        known = ~np.isnan(table).all(axis=0)
-        ends[:, known] = np.nanquantile(table[:, known], [tail, 1 - tail], axis=0)
+        unknown = np.isnan(table)
+        whole, some = ~unknown.any(axis=0), unknown.any(axis=0) & ~unknown.all(axis=0)
+        ends[:, whole] = np.quantile(table[:, whole], [tail, 1 - tail], axis=0)  # many times faster than the other
+        ends[:, some] = np.nanquantile(table[:, some], [tail, 1 - tail], axis=0)
     return ends[0], ends[1]
 
 
