@@ -102,6 +102,12 @@ def effective_size(sizes: ArrayLike) -> float:
     return float(len(known) ** 2 / np.sum(1 / known)) if len(known) else 0.0
 
 
+def effective_groups(groups: Ints) -> float:
+    """Return how many groups of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965)."""
+    sizes = np.bincount(groups).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def resamples(n: int, groups: Ints | None, *, replicates: int, seed: int, width: int = 0) -> Iterator[NDArray[np.float32]]:
     """Yield the bootstrap's resamples in chunks: how many times each image is drawn.
 
