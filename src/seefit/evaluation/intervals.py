@@ -74,7 +74,7 @@ def wilson_f1(f1: ArrayLike, either: ArrayLike) -> tuple[Floats, Floats]:
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
-def paired_difference(better: int, worse: int, n: int) -> tuple[float, float]:
+def paired_difference(better: float, worse: float, n: float) -> tuple[float, float]:
     """Return the 95 % interval of the difference between two accuracies on the same images.
 
     An image counts only where one of the two is right and the other wrong. One more of either kind is added, so that the
@@ -84,7 +84,7 @@ def paired_difference(better: int, worse: int, n: int) -> tuple[float, float]:
     Args:
         better: Images that only the first has right.
         worse: Images that only the second has right.
-        n: All images, at least 1.
+        n: All images, at least 1; all three may be fractional effective numbers.
 
     Returns:
         Lower and upper ends in [-1, 1].
@@ -100,6 +100,12 @@ def effective_size(sizes: ArrayLike) -> float:
     known = np.asarray(sizes, dtype=np.float64)
     known = known[known > 0]
     return float(len(known) ** 2 / np.sum(1 / known)) if len(known) else 0.0
+
+
+def effective_groups(groups: Ints) -> float:
+    """Return how many groups of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965)."""
+    sizes = np.bincount(groups).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def resamples(n: int, groups: Ints | None, *, replicates: int, seed: int, width: int = 0) -> Iterator[NDArray[np.float32]]:
