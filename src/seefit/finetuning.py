@@ -310,7 +310,7 @@ def _batches(
         order = Order(len(part.samples), views, settings.batch, settings.seed, fresh=cut.streamed and views > 1)
         if cut.streamed:
             return PixelBatches(*images, extractor.reference, view, order, targets, weights, max_pixels=settings.max_pixels)
-        activations = stack.enter_context(_activations(settings, extractor, cut, part, view, view_key, console))
+        activations = stack.enter_context(open_activations(settings, extractor, cut, part, view, view_key, console))
         _say_and_fill(activations, order, cut)
         return KeptBatches(activations, order, targets, weights)
 
@@ -326,9 +326,10 @@ def _batches(
         yield training, validation
 
 
-def _activations(
+def open_activations(
     settings: Settings, extractor: FeatureExtractor, cut: Cut, part: Part, view: View, view_key: str, console: Console = QUIET
 ) -> Activations:
+    """Open what is kept of a part's images at the boundary of a cut network, in views that ``view_key`` names."""
     return Activations(
         extractor.backbone,
         cut.boundary,
@@ -358,7 +359,7 @@ def share_missing(settings: Settings, extractor: FeatureExtractor, cut: Cut, tra
     rows = Order(len(train.samples), distinct_views(settings), settings.batch).every_row()
     some = rows[:: len(rows) // LOOKED_AT | 1]  # an odd step: all numbers of views come
     view, key = make_view(augmentation, seed=settings.seed), augmentation.key(seed=settings.seed)
-    with _activations(settings, extractor, cut, train, view, key) as activations:
+    with open_activations(settings, extractor, cut, train, view, key) as activations:
         return len(activations.kept.missing(some)) / len(some)
 
 

@@ -27,15 +27,15 @@ SORTS = ("made", "run", "balanced_accuracy", "accuracy", "auc", "seconds")
 _EARLY = frozenset({LOCK, CONFIG, "skipped.csv"})  # what a run holds before its images are split
 
 
-def new_run(out: Path | None, stem: str) -> Path:
-    """Make a run folder: ``out``, or ``runs/<stem>-<n>`` with the first free n.
+def new_run(out: Path | None, stem: str, *, below: Path = RUNS) -> Path:
+    """Make a run folder: ``out``, or ``runs/<stem>-<n>`` with the first free n; ``below`` another folder than ``runs``.
 
     Raises:
         RunError: ``out`` holds files already, or another process works in it (named by its pid).
         ResourceError: The place cannot be written to.
     """
     if out is None:
-        return _numbered(stem)
+        return _numbered(stem, below)
     try:
         out.mkdir(parents=True, exist_ok=True)
         taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not is_leftover(entry.name))
@@ -67,11 +67,11 @@ def _occupied(out: Path, taken: Sequence[str]) -> RunError:
     return RunError("The run folder is occupied", where=out, expected="a new or empty folder", got=got, hint=hint)
 
 
-def _numbered(stem: str) -> Path:
+def _numbered(stem: str, below: Path) -> Path:
     clean = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem).strip("-.") or "run"
     number = 1
     while True:
-        folder = RUNS / f"{clean}-{number}"
+        folder = below / f"{clean}-{number}"
         try:
             folder.mkdir(parents=True)
             return folder

@@ -181,6 +181,19 @@ def turned(features: Float) -> Float:
 
     A ridge penalty does not see a rotation, so all fits share one, which knows no labels. Beyond 2,500 rows a sample of them gives it.
     """
+    return turn(features, _directions(len(features)))[0]
+
+
+def turn(features: Float, directions: int) -> tuple[Float, Standardised, Float]:
+    """Do what `turned` does, with so many directions at most, and return how.
+
+    Args:
+        features: (N, D) float32.
+        directions: k at most.
+
+    Returns:
+        The rows (N, k), how features are standardised, and the matrix (D, k) that takes them there.
+    """
     from scipy.linalg import eigh
 
     scale = Standardised.of(features)
@@ -188,14 +201,15 @@ def turned(features: Float) -> Float:
     some = scale.apply(features[sample])
     with workers():  # one thread of BLAS: the same numbers whatever the machine
         values, vectors = eigh(some @ some.T, driver="evd")  # all of them: faster than a part
-        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-_directions(len(features)) :]
+        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-directions:]
         values, vectors = values[there], vectors[:, there]
+        matrix = (some.T @ (vectors / np.sqrt(values))).astype(np.float32)
         if len(sample) == len(features):
-            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32)
-        scaled = (some.T @ (vectors / np.sqrt(values))).astype(np.float32) * scale.factor[:, None]
+            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32), scale, matrix
+        scaled = matrix * scale.factor[:, None]
         along: Float = features @ scaled
         along -= scale.mean @ scaled  # in place: of 50,000 images this is 400 MB
-        return along
+        return along, scale, matrix
 
 
 def _directions(count: int) -> int:
@@ -212,15 +226,20 @@ def _jobs(labels: Ints, units: NDArray[np.int64], folds: list[tuple[Ints, Ints]]
     for repeat in range(repeats):
         again = make_folds(labels, units, seed + 7919 * repeat) if repeat else folds
         for number, (train, held_out) in enumerate(again):
-            order = _order(labels[train], units[train], np.random.default_rng([seed, repeat, number]))
+            order = growing_order(labels[train], units[train], np.random.default_rng([seed, repeat, number]))
             jobs.append((repeat, train[order], held_out))
     return jobs if repeats > 1 else jobs[: max(1, most)]
 
 
-def _order(labels: Ints, units: NDArray[np.int64], rng: np.random.Generator) -> Ints:
+def growing_order(labels: Ints, units: NDArray[np.int64], rng: np.random.Generator) -> Ints:
     """Return an order of images of which every beginning holds the classes in about their shares, and units whole.
 
     Of each class a unit comes first, so that no class is missing from a beginning that has room for all.
+
+    Args:
+        labels: (N,) class numbers.
+        units: (N,) images of one number stay together.
+        rng: Chance.
     """
     _, first, member = np.unique(units, return_index=True, return_inverse=True)
     chance, own = rng.permutation(len(first)), labels[first]
