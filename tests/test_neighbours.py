@@ -32,8 +32,8 @@ def features() -> np.ndarray[Any, Any]:
 
 @pytest.fixture
 def gallery(features: np.ndarray[Any, Any]) -> Gallery:
-    mean, projection = features.mean(0), np.eye(6, dtype=np.float32) / 3
-    points = directions((features - mean) @ projection).astype(np.float16)
+    mean, projection = np.asarray(features.mean(0), np.float32), np.eye(6, dtype=np.float32) / 3
+    points = directions(np.asarray((features - mean) @ projection, np.float32)).astype(np.float16)
     return Gallery(mean, projection, points, np.array([0, 1, 0, 1, 1]), NAMES, [jpeg(40 * i) for i in range(5)])
 
 
@@ -67,7 +67,7 @@ def forged(file: Path, **arrays: Any) -> Path:
     return file
 
 
-FORGED = {
+FORGED: dict[str, tuple[dict[str, Any], str]] = {
     "another graph": ({"mean": np.zeros(7, np.float32)}, "Expected ends int64 (2, any), labels int64 (any,), mean float32 (6,), "),
     "labels of more images": ({"labels": np.zeros(6, np.int64)}, "Expected a point, a class, a name and a picture of every image, got "),
     "no image": (
