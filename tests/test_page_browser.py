@@ -116,7 +116,7 @@ def test_a_picture_can_be_dropped_and_pasted(view: View, way: str) -> None:
     import base64
 
     view.page.evaluate(way, ["one.png", base64.b64encode(png()).decode()])
-    assert view.answered() == "defective\u00a093\u00a0%".replace("\u00a0", " ") or view.answered().split() == ["defective", "93", "%"]
+    assert view.answered() == "defective 93\u00a0%"
     assert view.status() == "one.png: defective, 93\u00a0%."
     assert view.page.inner_text(".set") == "Only “defective” is likely."
     assert view.page.locator("body.over").count() == 0
@@ -186,7 +186,7 @@ def test_why_shows_the_heat_map_and_the_nearest_training_pictures(view: View) ->
     assert view.page.get_attribute(".alike img >> nth=0", "alt") == "Training picture train <0>.png, class “defective”"
     view.page.select_option("#speaks", "functional")
     view.page.wait_for_selector("text=Orange places speak for “functional”")
-    view.page.click("text=Picture")
+    view.page.click("button:text-is('Picture')")
     assert view.page.get_attribute(".shot img", "src").startswith("blob:")
     assert view.page.get_attribute(".switch button >> nth=1", "aria-pressed") == "true"
 
@@ -255,7 +255,7 @@ def test_the_key_is_asked_for_and_sent(browser: Any) -> None:
         assert view.answered() == "No answer"
         assert view.page.inner_text(".fault").startswith("The server asks for its key.")
         view.page.fill("#key", "s3cret")
-        view.page.click("text=Try again")
+        view.page.click("button:text-is('Try again')")
         view.page.wait_for_selector("#answer[data-state=done]")
         assert view.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])") == '[{},{},""]'
         view.context.close()
@@ -354,9 +354,9 @@ def test_a_new_class_can_be_named_and_a_bad_one_is_told(view: View, kept: Correc
 def test_nothing_is_wider_than_the_screen(browser: Any, site: str, site_of_many: str, width: int, locale: str, many: bool) -> None:
     view = View(browser, site_of_many if many else site, width, locale=locale)
     assert view.page.evaluate("document.documentElement.lang") == ("zh-Hans" if locale == "zh-CN" else "en")
-    for fill in (lambda: None, lambda: view.choose("an unusually long name " * 4 + "unsure.png"), lambda: view.choose(*SEVERAL)):
-        fill()
-        if view.page.is_visible("#work"):
+    for files in ((), ("an unusually long name " * 4 + "unsure.png",), SEVERAL):
+        if files:
+            view.choose(*files)
             view.answered()
             view.page.click(".deeds button >> nth=0")
             view.page.wait_for_selector(".alike")

@@ -84,7 +84,7 @@ function headline(item) {
     const says = make("p", { class: "not-says" }, t("none_says", { label: quoted(label) }));
     return [make("h2", { class: "not", tabindex: -1 }, t("none")), says];
   }
-  const parts = [make("h2", { tabindex: -1 }, label, make("span", { class: "percent" }, percent(score)))];
+  const parts = [make("h2", { tabindex: -1 }, label, " ", make("span", { class: "percent" }, percent(score)))];
   if (set) {
     const key = set.length > 1 ? "could_be" : set.length ? "could_only" : "could_none";
     parts.push(make("p", { class: "set" }, t(key, { names: listed(set) })));
@@ -130,7 +130,7 @@ async function explain(item, label, redraw, control) {
     say(error.text);
   }
   redraw();
-  document.querySelector(".speaks select, .said h2")?.focus();
+  (document.getElementById("speaks") ?? document.querySelector(".said h2"))?.focus();
 }
 
 function why(item, redraw) {
