@@ -111,7 +111,7 @@ function row(item, open) {
   const gone = () => image.replaceWith(make("span", { class: "blank" }));
   const image = make("img", { src: item.url, alt: "", loading: "lazy", decoding: "async", width: 46, height: 46, error: gone });
   const name = make("button", { class: "open", type: "button", title: item.name, "aria-label": t("open", { name: item.name }) }, item.name);
-  const score = item.result ? percent(best(item).score) : "";
+  const score = item.result && !item.result.none_of_these ? percent(best(item).score) : "";
   const cells = [make("div", { class: "pic" }, image, name), said(item), score].map((content) => make("td", {}, content));
   const there = make("tr", { click: () => open(item), class: item.chosen ? "chosen" : "", hidden: !FILTERS[view.filter](item) }, cells);
   rows.set(item, there);

@@ -12,9 +12,11 @@ let current = null;
 const queue = new Queue(async (item) => {
   try {
     item.result = await ask(item.file);
+    document.querySelector(".key")?.setAttribute("hidden", "");
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     item.failure = error;
+    if (error.kind === "key") document.querySelector(".key")?.removeAttribute("hidden");
   }
   show(item);
 });
