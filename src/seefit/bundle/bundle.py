@@ -1,9 +1,9 @@
 """The bundle: everything that prediction needs in one folder, and nothing that can run code.
 
 ``model.onnx`` the one graph, with the output ``unknown`` where it can tell what the model does not know · ``head.safetensors`` ·
-``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and so on for further networks · ``golden/`` odd images with
-``golden.safetensors``, their answers · ``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes,
-and the sha256 of every file.
+``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and so on for further networks · ``gallery.safetensors`` small
+pictures of training images, where it was asked for · ``golden/`` odd images with ``golden.safetensors``, their answers ·
+``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes, and the sha256 of every file.
 ``README.md``, the model card, is written later and is outside the hash.
 """
 
@@ -26,7 +26,9 @@ from seefit.bundle.class_map import add_class_map, has_class_map, without_class_
 from seefit.bundle.explanation import Explainer, Explanation
 from seefit.bundle.golden import golden_images
 from seefit.bundle.manifest import FORMAT, MANIFEST, damaged, folder_of, manifest_hash, read_manifest
+from seefit.bundle.neighbours import GALLERY, Gallery, read_gallery
 from seefit.bundle.runtime import Reference
+from seefit.bundle.tensors import check_tensors
 from seefit.bundle.trusted import Trust, read_sets, refuses
 from seefit.bundle.unknown import LIMIT, OUTPUT, with_unknown
 from seefit.data.image import DECODER_VERSION, MAX_PIXELS, SHRINK_ABOVE, Undecodable, decode
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from seefit.bundle.predict import Prediction
 
 MAX_MODEL_BYTES = 2**31 - 1  # what a protobuf can hold
-MAX_HEADER_BYTES = 2**16  # of a safetensors file; ours take some hundred
 ABOUT_MAP = "map.sum() + map_bias = logits[explain_class], before the temperature; -1, the default, stands for the predicted class"
 TOLERANCE = 1e-3  # of a probability, on golden images
 DECODER_RULES = (
@@ -139,6 +140,7 @@ class Bundle:
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.hash: str = manifest["hash"]
         self.sets, self.refuses = read_sets(manifest), refuses(manifest)
+        self.gallery: Gallery | None = None  # `load` reads it
         preprocess, network = graph.split(model)
         self.reference = Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 
@@ -241,8 +243,10 @@ def load(path: str | Path) -> Bundle:
         _check_file(folder / name, digest)
     bundle = _open(folder, manifest, _read_model(folder / "model.onnx"))
     size, count = _try_out(bundle), len(bundle.classes)
-    _check_tensors(folder / "head.safetensors", {"weight": (count, size), "bias": (count,)})
-    _check_tensors(folder / "golden.safetensors", {"probabilities": (len(manifest["golden"]), count)})
+    check_tensors(folder / "head.safetensors", {"weight": ("F32", (count, size)), "bias": ("F32", (count,))})
+    check_tensors(folder / "golden.safetensors", {"probabilities": ("F32", (len(manifest["golden"]), count))})
+    if GALLERY in manifest["files"]:
+        bundle.gallery = read_gallery(folder / GALLERY, size, count)
     return bundle
 
 
@@ -317,28 +321,6 @@ def _try_out(bundle: Bundle) -> int:
 
 def _foreign_graph(folder: Path, error: Exception) -> ArtefactError:
     return damaged(folder / "model.onnx", "a graph from image over pixels to probabilities", f"another graph ({type(error).__name__})")
-
-
-def _check_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Check names, types and shapes in a safetensors file by its header alone."""
-    from safetensors import SafetensorError, safe_open
-
-    with open(path, "rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-    if length > MAX_HEADER_BYTES:
-        raise damaged(path, f"a header of at most {MAX_HEADER_BYTES:,} bytes", f"{length:,}")
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
-            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-    except (SafetensorError, OSError) as error:
-        raise damaged(path, "a readable safetensors file", str(error)) from error
-    if found != {name: ("F32", shape) for name, shape in shapes.items()}:
-        raise damaged(path, f"float32 {_shown(shapes)}", _shown(found))
-
-
-def _shown(shapes: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))[:200] or "nothing"
 
 
 def _golden(reference: Reference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:

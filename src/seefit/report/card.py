@@ -273,6 +273,9 @@ def _limits(record: Record, words: Words) -> list[str]:
     ece = record.figure(record.part, "ece")
     if ece:
         lines.append(f"Its probabilities are off by {words.value('ece', ece)} on average ({words.interval('ece', ece)}).")
+    if record.bundle.get("gallery"):
+        pictures = f"small pictures of {int(record.bundle['gallery']):,} training images, with the names of their files"
+        lines.append(f"**It carries {pictures}** (`gallery.safetensors`): whoever has the model has them.")
     others = [note for note in dict.fromkeys(record.metrics.get("notes") or []) if note not in leaks(record)]
     return [
         *lines,
