@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,6 +51,14 @@ its classes, also for a picture that shows none of them. What it was trained on:
 
 ## How to predict
 
+{how}
+## Limits
+
+{limits}
+"""
+
+
+HOW = """\
 On the command line, from the folder that holds this one:
 
 ```console
@@ -83,10 +93,6 @@ print(classes[probabilities[0].argmax()], probabilities[0].max())
 
 seefit decodes 16-bit and transparent pictures by rules of its own and averages those above 16 megapixels first;
 for such files the few lines above may give slightly other numbers.
-
-## Limits
-
-{limits}
 """
 
 
@@ -104,9 +110,25 @@ def write_card(run: Path) -> Path:
         RunError: Files of the run are missing or damaged.
         ResourceError: The bundle folder cannot be written to.
     """
+    path = run / "bundle" / "README.md"
+    write_text(path, model_card(run, how=HOW.format(folder="bundle"), facts={"library_name": "seefit", "tags": ["onnx"]}))
+    return path
+
+
+def model_card(run: Path, *, how: str, facts: Mapping[str, Any]) -> str:
+    """Return the text of a model card.
+
+    Args:
+        run: The run folder.
+        how: How to predict, as Markdown.
+        facts: ``library_name`` and ``tags`` of the kind of model that it stands beside, for the hub.
+
+    Raises:
+        RunError: Files of the run are missing or damaged.
+    """
     record, words = read_run(run, rows=False), Words("en")
     text = CARD.format(
-        front=_front(),
+        front=_front(facts),
         title=_text(run.resolve().name),
         count=f"{len(record.classes):,}",
         made=_made(record),
@@ -115,17 +137,16 @@ def write_card(run: Path) -> Path:
         rests=_rests(record),
         table=_table(record, words),
         verdict=_verdict(record, words),
-        folder="bundle",
+        how=how.rstrip() + "\n",
         limits="\n".join(f"- {line}" for line in _limits(record, words)),
     )
-    path = run / "bundle" / "README.md"
-    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
-    return path
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _front() -> str:
-    facts = {"library_name": "seefit", "pipeline_tag": "image-classification", "tags": ["image-classification", "onnx", "seefit"]}
-    return yaml.safe_dump(facts, sort_keys=True).strip()
+def _front(facts: Mapping[str, Any]) -> str:
+    told = {"library_name": "seefit", "pipeline_tag": "image-classification", **facts}
+    told["tags"] = ["image-classification", *facts["tags"], "seefit"]
+    return yaml.safe_dump(told, sort_keys=True).strip()
 
 
 def _made(record: Record) -> str:
