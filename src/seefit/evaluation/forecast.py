@@ -119,7 +119,7 @@ def measure_curve(
     weights = np.ones(len(labels)) if weights is None else weights
     most = int(MAX_WORK_OF_A_FOLD / (sum(SHARES) * min(_directions(len(labels)), features.shape[1]) * classes))
     if len(labels) > most:
-        some = np.sort(_order(labels, units, np.random.default_rng([seed, 3]))[:most])
+        some = np.sort(growing_order(labels, units, np.random.default_rng([seed, 3]))[:most])
         own: dict[str, Any] = {"units": units[some], "weights": weights[some], "shift": shift, "seed": seed}
         curve = measure_curve(features[some], labels[some], classes=classes, strength=strength, **own)
         return None if curve is None else replace(curve, rows=some[curve.rows], sampled=most)

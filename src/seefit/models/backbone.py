@@ -235,10 +235,10 @@ def tower(backbone: Backbone, outputs: Sequence[str] | None = None) -> torch.nn.
 
     names = [stage.name for stage in backbone.stages]
     kept = None if outputs is None else [(names.index(name.removesuffix(FLAT)), name.endswith(FLAT)) for name in outputs]
-    return _tower(_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size), kept)[0]
+    return _tower(torch_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size), kept)[0]
 
 
-def _model(backbone: Backbone) -> torch.nn.Module:
+def torch_model(backbone: Backbone) -> torch.nn.Module:
     """Return the network with the very weights of a backbone."""
     if backbone.state is None and backbone.module is None:
         weights = find_again(backbone.name, backbone.weights)

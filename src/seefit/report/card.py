@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ its classes, also for a picture that shows none of them{refuses}. What it was tr
 
 ## How to predict
 
+{how}
+## Limits
+
+{limits}
+"""
+
+
+HOW = """\
 On the command line, from the folder that holds this one:
 
 ```console
@@ -88,10 +97,6 @@ print(classes[probabilities[0].argmax()], probabilities[0].max())
 
 seefit decodes 16-bit and transparent pictures by rules of its own and averages those above 16 megapixels first;
 for such files the few lines above may give slightly other numbers.
-
-## Limits
-
-{limits}
 """
 
 
@@ -109,9 +114,25 @@ def write_card(run: Path) -> Path:
         RunError: Files of the run are missing or damaged.
         ResourceError: The bundle folder cannot be written to.
     """
+    path = run / "bundle" / "README.md"
+    write_text(path, model_card(run, how=HOW.format(folder="bundle"), facts={"library_name": "seefit", "tags": ["onnx"]}))
+    return path
+
+
+def model_card(run: Path, *, how: str, facts: Mapping[str, Any]) -> str:
+    """Return the text of a model card.
+
+    Args:
+        run: The run folder.
+        how: How to predict, as Markdown.
+        facts: ``library_name`` and ``tags`` of the kind of model that it stands beside, for the hub.
+
+    Raises:
+        RunError: Files of the run are missing or damaged.
+    """
     record, words = read_run(run, rows=False), Words("en")
     text = CARD.format(
-        front=_front(),
+        front=_front(facts),
         title=_text(run.resolve().name),
         count=f"{len(record.classes):,}",
         made=_made(record),
@@ -122,17 +143,16 @@ def write_card(run: Path) -> Path:
         verdict=_verdict(record, words),
         refuses=", but says how unlike the training images it is" if _promised(record, "unknown") else "",
         trust="\n".join(f"- {line}" for line in _trust(record, words)),
-        folder="bundle",
+        how=how.rstrip() + "\n",
         limits="\n".join(f"- {line}" for line in _limits(record, words)),
     )
-    path = run / "bundle" / "README.md"
-    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
-    return path
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _front() -> str:
-    facts = {"library_name": "seefit", "pipeline_tag": "image-classification", "tags": ["image-classification", "onnx", "seefit"]}
-    return yaml.safe_dump(facts, sort_keys=True).strip()
+def _front(facts: Mapping[str, Any]) -> str:
+    told = {"library_name": "seefit", "pipeline_tag": "image-classification", **facts}
+    told["tags"] = ["image-classification", *facts["tags"], "seefit"]
+    return yaml.safe_dump(told, sort_keys=True).strip()
 
 
 def _made(record: Record) -> str:
