@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import threading
 from pathlib import Path
 
@@ -51,7 +53,9 @@ def test_the_same_again_changes_nothing_and_another_label_is_refused(kept: Corre
     assert (kept.keep(data, "defective"), kept.keep(data, " defective "), kept.count()) == (1, 1, 1)
     with pytest.raises(RunError) as caught:
         kept.keep(data, "functional")
-    assert caught.value.message == "The picture was corrected before: kept. Expected 'defective', as it was kept, got 'functional'."
+    assert caught.value.message == (
+        "The picture was corrected before: the folder for corrections. Expected 'defective', as it was kept, got 'functional'."
+    )
     assert [path.parent.name for path in kept.folder.rglob("*.png")] == ["defective"]
 
 
@@ -105,7 +109,7 @@ def test_there_is_an_end(kept: Corrections, monkeypatch: pytest.MonkeyPatch, ima
     monkeypatch.setattr(module, "MOST_BYTES", size)
     assert not kept.is_full()
     count = 0
-    with pytest.raises(ResourceError, match="The folder for corrections is full: kept"):
+    with pytest.raises(ResourceError, match="The folder for corrections is full: the folder"):
         for value in range(5):
             count = kept.keep(picture(value), "defective")
     assert kept.count() == count == 2
@@ -140,6 +144,25 @@ def test_classes_that_are_no_folder_names_go_to_a_table(tmp_path: Path, classes:
 def test_what_can_be_a_folder() -> None:
     assert all(can_be_folder(name) for name in ("cat", "裂纹", "a b", "Ragdoll-2", "é", "label", "p:x".replace(":", "_")))
     assert not any(can_be_folder(name) for name in ("train", "Val", "cafe\u0301", " a", "a:b", "\ud800"))
+
+
+def test_a_disk_that_fails_is_said_without_its_place(kept: Corrections, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.keep(picture(0), "defective")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "no space")))
+    with pytest.raises(ResourceError) as caught:
+        kept.keep(picture(1), "defective")
+    assert caught.value.message.startswith("Cannot keep the correction: the folder for corrections. Expected a folder that can be ")
+    assert str(kept.folder) not in str(caught.value)
+    assert kept.count() == 1, "and nothing is there in part"
+
+
+def test_a_folder_in_use_is_waited_for(kept: Corrections, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    (kept.folder / ".lock").write_text("1")  # which lives as long as the machine
+    with pytest.raises(ResourceError, match="Cannot keep the correction"):
+        kept.keep(picture(1), "defective")
+    (kept.folder / ".lock").write_text("99999999")
+    assert kept.keep(picture(1), "defective") == 1, "the lock of a process that is gone is taken over"
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_hostile_names_are_harmless(lang: str) -> None:
     assert not re.search(r"<img|<b>|\x1b", outside)
 
 
+def test_behind_a_key_the_page_tells_nothing_of_the_model() -> None:
+    page = render_page(FACTS, "en", Serving(key=True))
+    assert not re.search("defective|functional|cells|0123456789", page)
+    assert told(page)["classes"] == []
+    assert "This server asks for a key" in page.split("</script>")[-1]
+
+
 def test_nothing_inline_and_nothing_from_elsewhere() -> None:
     page = render_page(FACTS, "en", Serving(key=True))
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from seefit.bundle.predict import ALL_CLASSES
 from seefit.data.image import MAX_FILE_BYTES, MAX_PIXELS
 from seefit.deploy.serve.correcting import correction_route
 from seefit.deploy.serve.corrections import MOST_IMAGES, Corrections
@@ -138,7 +139,8 @@ def render_page(facts: Facts, lang: str, serving: Serving = Serving()) -> str:
     other = next(name for name in LANGUAGES if name != lang)
     says = {name: _Say(name, told["facts"] | told["shown"][name]) for name in LANGUAGES}
     page = environment.get_template("page.html")
-    text = page.render(say=says[lang], other=says[other], told=told, kinds=KINDS, helps=facts.helps())
+    title = "seefit" if serving.key else f"{shown(facts.name, 60)} · seefit"
+    text = page.render(title=title, say=says[lang], other=says[other], told=told, kinds=KINDS, helps=facts.helps())
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -160,15 +162,18 @@ class _Say:
 def _told(facts: Facts, serving: Serving) -> dict[str, Any]:
     """Return what the modules of the page must know."""
     corrections = serving.corrections
+    about = {} if serving.key else facts.values()
+    shares = {key: facts.values()[key] for key in ("coverage", "rate")}
     kept = {} if corrections is None else {"kept": f"{corrections.count():,}", "most": f"{MOST_IMAGES:,}"}
     return {
-        "classes": list(facts.classes),
+        "classes": [] if serving.key else list(facts.classes),  # behind a key the page, which needs none, tells nothing of the model
+        "many": len(facts.classes) > ALL_CLASSES,
         "bytes": serving.max_bytes,
         "key": serving.key,
         "corrections": corrections is not None,
         "full": corrections is not None and corrections.is_full(),
-        "facts": {**facts.values(), **kept, "size": f"{serving.max_bytes / 2**20:.0f}"},
-        "shown": {name: {"names": Words(name).names(list(facts.classes), MOST_NAMES)} for name in LANGUAGES},
+        "facts": {**about, **shares, **kept, "size": f"{serving.max_bytes / 2**20:.0f}"},
+        "shown": {name: {} if serving.key else {"names": Words(name).names(list(facts.classes), MOST_NAMES)} for name in LANGUAGES},
         "words": {name: sentences(name) for name in LANGUAGES},
     }
 

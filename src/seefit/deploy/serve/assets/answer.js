@@ -8,6 +8,9 @@ const SURE = 0.8;
 
 export const best = (item) => item.result.predictions[0];
 
+// All classes: the server tells them with every answer, of more than a hundred only the best; a page behind a key does not know them before.
+export const classesOf = (item) => (told.classes.length ? told.classes : item.result.predictions.map(({ label }) => label));
+
 export function isDoubtful(item) {
   const { none_of_these: none, set } = item.result;
   return none === true || (set !== undefined && set.length !== 1) || best(item).score < SURE;
@@ -170,8 +173,9 @@ function wrongButton(item, redraw) {
 function correction(item, redraw) {
   const fault = make("p", { class: "fault", role: "alert", hidden: true });
   const field = make("input", { id: "right", list: "classes", autocomplete: "off", maxlength: 200 });
-  const others = told.classes.filter((label) => label !== best(item).label || item.result.none_of_these);
-  const few = told.classes.length <= FEW_CLASSES;
+  const classes = classesOf(item);
+  const others = classes.filter((label) => label !== best(item).label || item.result.none_of_these);
+  const few = classes.length <= FEW_CLASSES;
   const keep = async (label) => {
     fault.hidden = true;
     try {
