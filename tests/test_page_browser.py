@@ -17,6 +17,7 @@ import pytest
 
 from made_server import CLASSES, make_app, png, running
 from seefit.deploy.serve.corrections import Corrections
+from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.page import Serving
 from test_browser import CHROMIUM, OPTIONS
 
@@ -26,6 +27,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
 MANY = tuple(f"a class with a rather long name {i}" for i in range(12))
 MAX_BYTES = 2 * 2**20
+LIMITS = Limits(body_bytes=MAX_BYTES)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Corrections:
 
 @pytest.fixture(scope="module")
 def site(kept: Corrections) -> Iterator[str]:
-    with running(make_app(CLASSES, Serving(max_bytes=MAX_BYTES, corrections=kept), [])) as address:
+    with running(make_app(CLASSES, Serving(LIMITS, corrections=kept), [])) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def site_of_many() -> Iterator[str]:
-    with running(make_app(MANY, Serving(max_bytes=MAX_BYTES), [])) as address:
+    with running(make_app(MANY, Serving(LIMITS), [])) as address:
         yield address
 
 

@@ -16,8 +16,10 @@ from seefit.bundle.runtime import BATCH
 from seefit.data.image import Undecodable, Unreadable
 from seefit.deploy.serve.answering import Answer, Question, answer
 from seefit.deploy.serve.batching import Batcher
+from seefit.deploy.serve.corrections import Corrections
 from seefit.deploy.serve.guard import Access, Guard
 from seefit.deploy.serve.limits import Limits
+from seefit.deploy.serve.page import Facts, Serving, mount_page
 from seefit.deploy.serve.refusals import Refusal, too_slow, undecodable
 from seefit.deploy.serve.upload import Upload, read_form
 from seefit.environment import threads
@@ -40,7 +42,9 @@ class Served:
     bundle: Bundle
 
 
-def create_app(bundle: Bundle, name: str = "model", *, limits: Limits = Limits(), access: Access = Access()) -> FastAPI:
+def create_app(
+    bundle: Bundle, name: str = "model", *, limits: Limits = Limits(), access: Access = Access(), corrections: Corrections | None = None
+) -> FastAPI:
     """Return the server of a model as an ASGI application.
 
     Args:
@@ -48,6 +52,7 @@ def create_app(bundle: Bundle, name: str = "model", *, limits: Limits = Limits()
         name: By which clients know it.
         limits: What the server takes.
         access: Who may ask.
+        corrections: Where corrections from the page are kept; None where they are not wanted.
     """
     served = Served(name, bundle)
     batcher: Batcher[Question, Answer] = Batcher(answer, threads=threads(), size=BATCH, waiting=limits.waiting)
@@ -67,7 +72,12 @@ def create_app(bundle: Bundle, name: str = "model", *, limits: Limits = Limits()
     async def predict(request: Request) -> Any:
         return await _predict(request, served, batcher, limits)
 
+    mount_page(app, lambda: _facts(served), Serving(limits, access.key is not None, corrections))
     return app
+
+
+def _facts(served: Served) -> Facts:
+    return Facts(served.name, served.bundle.hash, served.bundle.classes, served.bundle.manifest)
 
 
 async def _predict(request: Request, served: Served, batcher: Batcher[Question, Answer], limits: Limits) -> Response:

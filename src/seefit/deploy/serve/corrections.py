@@ -88,7 +88,8 @@ class Corrections:
             ResourceError: The folder is full, or cannot be written to. None of these names a place on this machine.
         """
         name = self._settle(label)
-        suffix = _SUFFIXES[decode_with_info(data, max_pixels=max_pixels).format]
+        with self._turn:  # one at a time: a large picture takes hundreds of megabytes
+            suffix = _SUFFIXES[decode_with_info(data, max_pixels=max_pixels).format]
         digest = hashlib.sha256(data).hexdigest()
         with self._alone():
             kept = self._kept()

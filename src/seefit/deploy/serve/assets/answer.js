@@ -211,9 +211,8 @@ function correction(item, redraw) {
 async function correct(item, label) {
   if (!label) throw new Failure("wrong_empty");
   const form = new FormData();
-  form.append("label", label);
   form.append("file", item.file, item.name);
-  const { kept, full } = await send("corrections", form, CORRECTING);
+  const { kept, full } = await send(`corrections?label=${encodeURIComponent(label)}`, form, CORRECTING);
   item.corrected = label;
   item.correcting = false;
   told.facts.kept = kept;
