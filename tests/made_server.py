@@ -43,7 +43,7 @@ def answer(name: str, classes: Sequence[str], explain: str | None) -> dict[str, 
     odd = "odd" in name
     found = {"name": name, "predictions": scores, "unknown": 1.7 if odd else 0.2, "none_of_these": odd}
     found["set"] = order[:2] if "unsure" in name else order[:1]
-    if explain:
+    if explain and "silent" not in name:
         label = order[0] if explain == "true" else explain
         found["explanation"] = {"label": label, "exact": "about" not in name, "image": address(png(250))}
         found["nearest"] = [
@@ -90,7 +90,7 @@ def running(app: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", ws="none", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + 30

@@ -185,8 +185,8 @@ def sentences(lang: str) -> dict[str, str]:
     general = {
         "tag": words("page.lang"),
         "percent": percent,
-        "over": words("format.over", value=percent),
-        "under": words("format.under", value=percent),
+        "over": f"> {percent}",  # short, for a column of a table on a phone
+        "under": f"< {percent}",
         "quoted": words("format.quoted", name="{name}"),
         "comma": words("format.comma"),
     }
