@@ -89,7 +89,7 @@ def _decoded(question: Question) -> Pixels | Undecodable | Unreadable:
 
 
 def _digest(image: bytes | Pixels) -> str:
-    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
+    return hashlib.sha256(image if isinstance(image, bytes) else image.tobytes()).hexdigest()
 
 
 def _explained(bundle: Bundle, question: Question, picture: Pixels, pixels: NDArray[np.float32], prediction: Prediction) -> Answer:

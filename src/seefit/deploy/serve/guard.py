@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+LOGGER = "seefit.serve"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN = ("/v2/health/live", "/v2/health/ready", "/", "/docs", "/openapi.json")  # what needs no key: nothing about the model
 OPEN_BELOW = ("/static/", "/docs/")
@@ -177,14 +179,8 @@ class Guard:
         except Exception as error:
             if isinstance(error, ConnectionError) or request.status:
                 raise
-            self.on_bug(error)
+            logging.getLogger(LOGGER).error("a bug in seefit", exc_info=error)  # nothing of it goes to the client
             await self._refuse(request, broken())
-
-    def on_bug(self, error: Exception) -> None:
-        """Write a bug to the log of the server; nothing of it goes to the client."""
-        import logging
-
-        logging.getLogger("seefit.serve").error("a bug in seefit", exc_info=error)
 
     async def _receive(self, request: _Request) -> Message:
         left = request.deadline - asyncio.get_running_loop().time()

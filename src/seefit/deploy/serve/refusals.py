@@ -74,7 +74,7 @@ def too_large(limit: int) -> Refusal:
 
 def not_found(kind: str, name: str) -> Refusal:
     """Return the refusal of something that is not there."""
-    return refuse(404, f"Unknown {kind}", where=printable_name(name), expected=f"a {kind} of this server", got="another", hint="See /docs")
+    return refuse(404, f"Unknown {kind}", where=printable_name(name), expected="one of this server", got="another", hint="See /docs")
 
 
 def broken() -> Refusal:
@@ -94,10 +94,8 @@ def undecodable(name: str, kind: str, error: Undecodable) -> Refusal:
     Returns:
         400 for an empty one, 415 where the client itself says that it is no image, 422 for a damaged or too large one.
     """
-    if error.reason == "0 bytes":
-        status = 400
-    else:
-        status = 415 if kind and not kind.startswith(IMAGE_TYPES) else DataError.http_status
+    foreign = bool(kind) and not kind.startswith(IMAGE_TYPES)
+    status = 400 if error.reason == "0 bytes" else 415 if foreign else DataError.http_status
     return Refusal(status, Undecodable(error.reason, where=printable_name(name)))
 
 

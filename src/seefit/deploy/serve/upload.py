@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.refusals import Refusal, refuse
@@ -77,7 +78,7 @@ class FormParser:
         self.uploads: list[Upload] = []
         self._limits, self._part, self._ended = limits, _Part(), False
         calls = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end", "headers_finished", "end")
-        callbacks = {f"on_{name}": getattr(self, f"_{name}") for name in calls}
+        callbacks: Any = {f"on_{name}": getattr(self, f"_{name}") for name in calls}
         try:
             self._parser = MultipartParser(
                 options.get(b"boundary", b""), callbacks, max_header_count=MAX_HEADERS, max_header_size=MAX_HEADER_BYTES
