@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import os
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from command import seefit
+from command import seefit, start
 from conftest import PhotoFolder, Train, read_csv
 from seefit.bundle.bundle import load
 from seefit.data.image import Undecodable
@@ -20,6 +21,7 @@ from seefit.deploy.serve import corrections as module
 from seefit.deploy.serve.corrections import Corrections, can_be_folder
 from seefit.errors import ResourceError, RunError, UsageError
 
+httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 CLASSES = ("defective", "functional")
 
 
@@ -187,6 +189,25 @@ def test_train_extends_a_run_with_what_was_kept(train_here: Train, photo_folder:
     added = [row for row in rows if row["sha256"] not in known]
     assert sorted(row["sha256"] for row in added) == sorted(digest(path.read_bytes()) for path in new[:6])
     assert {row["label"] for row in added} == {"defective"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_keeps_what_the_page_sends(trained: Path, tmp_path: Path, workers: int) -> None:
+    folder = tmp_path / "kept"
+    server = start("serve", trained, "--port", 0, "--json", "--corrections", folder, "--workers", workers)
+    try:
+        assert server.stdout is not None
+        url = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")["url"]
+        for value in range(4):
+            form = {"params": {"label": "defective"}, "files": {"file": ("a.png", picture(value))}, "headers": {"origin": url}}
+            assert httpx.post(f"{url}/corrections", **form).json() == {"kept": str(value + 1), "full": False}
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=60)[1]
+    assert server.returncode == 0
+    assert sorted(path.read_bytes() for path in (folder / "defective").iterdir()) == sorted(picture(value) for value in range(4))
+    assert f"Learn from them: seefit train {folder} --extend {trained}\n" in said
 
 
 def test_train_reads_the_table_too(train_here: Train, photo_folder: PhotoFolder, tmp_path: Path) -> None:

@@ -15,11 +15,8 @@ from typing import Any
 
 import pytest
 
-from command import seefit
-from conftest import PhotoFolder, Train, read_csv
 from made_server import CLASSES, make_app, png, running
-from seefit.bundle.bundle import load
-from seefit.deploy.serve.app import create_app
+from page_view import DROP, PASTE, View
 from seefit.deploy.serve.corrections import Corrections
 from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.page import Serving
@@ -59,38 +56,6 @@ def site_of_many() -> Iterator[str]:
         yield address
 
 
-class View:
-    """A page with what was said and asked for on it."""
-
-    def __init__(self, browser: Any, address: str, width: int = 1400, **context: Any) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector("html[data-ready]")
-
-    def choose(self, *names: str, data: bytes | None = None) -> None:
-        files = [
-            {"name": name, "mimeType": "image/png", "buffer": png(40 + 9 * i) if data is None else data} for i, name in enumerate(names)
-        ]
-        self.page.set_input_files("#choose", files)
-
-    def answered(self) -> str:
-        """Wait for the answer that is shown and return its title."""
-        self.page.wait_for_selector("#answer[data-state=done], #answer[data-state=failed]")
-        return str(self.page.inner_text("#answer h2"))
-
-    def all_answered(self) -> None:
-        self.page.wait_for_selector(".progress[hidden]", state="attached")
-
-    def status(self) -> str:
-        return str(self.page.inner_text("#status"))
-
-
 @pytest.fixture
 def view(browser: Any, site: str) -> Iterator[View]:
     found = View(browser, site, locale="en-GB")
@@ -101,20 +66,6 @@ def view(browser: Any, site: str) -> Iterator[View]:
 
 
 # ---- the ways in --------------------------------------------------------------------------------------------------
-
-DROP = """([name, data]) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const given = new DataTransfer();
-  given.items.add(new File([bytes], name, { type: "image/png" }));
-  for (const kind of ["dragover", "drop"])
-    document.querySelector("main").dispatchEvent(new DragEvent(kind, { dataTransfer: given, bubbles: true, cancelable: true }));
-}"""
-PASTE = """([name, data]) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const given = new DataTransfer();
-  given.items.add(new File([bytes], name, { type: "image/png" }));
-  document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true }));
-}"""
 
 
 @pytest.mark.parametrize("way", [DROP, PASTE], ids=["drop", "paste"])
@@ -432,35 +383,3 @@ def test_without_scripts_the_page_says_so(browser: Any, site: str) -> None:
     assert page.inner_text("h1") == "图片里是什么？"
     assert page.inner_text("noscript").startswith("本页面需要 JavaScript")
     context.close()
-
-
-def test_from_a_run_to_a_better_one(browser: Any, train_here: Train, photo_folder: PhotoFolder, tmp_path: Path) -> None:
-    """The real server: what the page shows is what the bundle says, and what is corrected is what the next run learns from."""
-    run = train_here(gallery=True).path
-    bundle, folder = load(run), tmp_path / "corrected"
-    known = {row["sha256"] for row in read_csv(run / "split.csv")}
-    photos = [path for path in sorted(photo_folder(34).rglob("*.png")) if hashlib.sha256(path.read_bytes()).hexdigest() not in known][:3]
-    with running(create_app(bundle, "cells", corrections=Corrections(folder, bundle.classes))) as address:
-        view = View(browser, address)
-        for path in photos:
-            view.choose(path.name, data=path.read_bytes())
-            view.page.wait_for_selector(f"#answer[data-state=done] p:text-is('{path.name}')")
-            best = bundle.predict(path)[0][0]
-            title = "None of these" if next(bundle.predictions(path)).none_of_these else best["label"]
-            assert view.answered().startswith(title)
-            view.page.click("text=Why this answer?")
-            view.page.wait_for_selector(".alike")
-            assert view.page.locator(".alike img").count() == 4
-            assert view.page.evaluate(
-                "[...document.querySelectorAll('.alike img')].every(image => image.complete && image.naturalWidth > 0)"
-            )
-            view.page.click("text=This is wrong")
-            view.page.fill("#right", "defective")
-            view.page.keyboard.press("Enter")
-            view.page.wait_for_selector("text=Kept as “defective”. Thank you.")
-        assert view.said == []
-        view.context.close()
-    answer = seefit("train", folder, "--extend", run, "--out", tmp_path / "second", "--json")
-    assert answer.code == 0, answer.err
-    labels = {row["sha256"]: row["label"] for row in read_csv(tmp_path / "second" / "split.csv")}
-    assert [labels[hashlib.sha256(path.read_bytes()).hexdigest()] for path in photos] == ["defective"] * 3
