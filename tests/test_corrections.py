@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import json
+import os
 import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from command import seefit
+from command import seefit, start
 from conftest import PhotoFolder, Train, read_csv
 from seefit.bundle.bundle import load
 from seefit.data.image import Undecodable
@@ -18,6 +21,7 @@ from seefit.deploy.serve import corrections as module
 from seefit.deploy.serve.corrections import Corrections, can_be_folder
 from seefit.errors import ResourceError, RunError, UsageError
 
+httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 CLASSES = ("defective", "functional")
 
 
@@ -51,7 +55,9 @@ def test_the_same_again_changes_nothing_and_another_label_is_refused(kept: Corre
     assert (kept.keep(data, "defective"), kept.keep(data, " defective "), kept.count()) == (1, 1, 1)
     with pytest.raises(RunError) as caught:
         kept.keep(data, "functional")
-    assert caught.value.message == "The picture was corrected before: kept. Expected 'defective', as it was kept, got 'functional'."
+    assert caught.value.message == (
+        "The picture was corrected before: the folder for corrections. Expected 'defective', as it was kept, got 'functional'."
+    )
     assert [path.parent.name for path in kept.folder.rglob("*.png")] == ["defective"]
 
 
@@ -105,7 +111,7 @@ def test_there_is_an_end(kept: Corrections, monkeypatch: pytest.MonkeyPatch, ima
     monkeypatch.setattr(module, "MOST_BYTES", size)
     assert not kept.is_full()
     count = 0
-    with pytest.raises(ResourceError, match="The folder for corrections is full: kept"):
+    with pytest.raises(ResourceError, match="The folder for corrections is full: the folder"):
         for value in range(5):
             count = kept.keep(picture(value), "defective")
     assert kept.count() == count == 2
@@ -142,6 +148,25 @@ def test_what_can_be_a_folder() -> None:
     assert not any(can_be_folder(name) for name in ("train", "Val", "cafe\u0301", " a", "a:b", "\ud800"))
 
 
+def test_a_disk_that_fails_is_said_without_its_place(kept: Corrections, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.keep(picture(0), "defective")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "no space")))
+    with pytest.raises(ResourceError) as caught:
+        kept.keep(picture(1), "defective")
+    assert caught.value.message.startswith("Cannot keep the correction: the folder for corrections. Expected a folder that can be ")
+    assert str(kept.folder) not in str(caught.value)
+    assert kept.count() == 1, "and nothing is there in part"
+
+
+def test_a_folder_in_use_is_waited_for(kept: Corrections, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    (kept.folder / ".lock").write_text("1")  # which lives as long as the machine
+    with pytest.raises(ResourceError, match="Cannot keep the correction"):
+        kept.keep(picture(1), "defective")
+    (kept.folder / ".lock").write_text("99999999")
+    assert kept.keep(picture(1), "defective") == 1, "the lock of a process that is gone is taken over"
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ResourceError, match="Cannot write"):
@@ -164,6 +189,25 @@ def test_train_extends_a_run_with_what_was_kept(train_here: Train, photo_folder:
     added = [row for row in rows if row["sha256"] not in known]
     assert sorted(row["sha256"] for row in added) == sorted(digest(path.read_bytes()) for path in new[:6])
     assert {row["label"] for row in added} == {"defective"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_keeps_what_the_page_sends(trained: Path, tmp_path: Path, workers: int) -> None:
+    folder = tmp_path / "kept"
+    server = start("serve", trained, "--port", 0, "--json", "--corrections", folder, "--workers", workers)
+    try:
+        assert server.stdout is not None
+        url = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")["url"]
+        for value in range(4):
+            form = {"params": {"label": "defective"}, "files": {"file": ("a.png", picture(value))}, "headers": {"origin": url}}
+            assert httpx.post(f"{url}/corrections", **form).json() == {"kept": str(value + 1), "full": False}
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=60)[1]
+    assert server.returncode == 0
+    assert sorted(path.read_bytes() for path in (folder / "defective").iterdir()) == sorted(picture(value) for value in range(4))
+    assert f"Learn from them: seefit train {folder} --extend {trained}\n" in said
 
 
 def test_train_reads_the_table_too(train_here: Train, photo_folder: PhotoFolder, tmp_path: Path) -> None:

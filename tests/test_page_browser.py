@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from made_server import CLASSES, make_app, png, running
+from page_view import DROP, PASTE, View
 from seefit.deploy.serve.corrections import Corrections
+from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.page import Serving
 from test_browser import CHROMIUM, OPTIONS
 
@@ -26,6 +28,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
 MANY = tuple(f"a class with a rather long name {i}" for i in range(12))
 MAX_BYTES = 2 * 2**20
+LIMITS = Limits(body_bytes=MAX_BYTES)
 
 
 @pytest.fixture(scope="module")
@@ -43,46 +46,14 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Corrections:
 
 @pytest.fixture(scope="module")
 def site(kept: Corrections) -> Iterator[str]:
-    with running(make_app(CLASSES, Serving(max_bytes=MAX_BYTES, corrections=kept), [])) as address:
+    with running(make_app(CLASSES, Serving(LIMITS, corrections=kept), [])) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def site_of_many() -> Iterator[str]:
-    with running(make_app(MANY, Serving(max_bytes=MAX_BYTES), [])) as address:
+    with running(make_app(MANY, Serving(LIMITS), [])) as address:
         yield address
-
-
-class View:
-    """A page with what was said and asked for on it."""
-
-    def __init__(self, browser: Any, address: str, width: int = 1400, **context: Any) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector("html[data-ready]")
-
-    def choose(self, *names: str, data: bytes | None = None) -> None:
-        files = [
-            {"name": name, "mimeType": "image/png", "buffer": png(40 + 9 * i) if data is None else data} for i, name in enumerate(names)
-        ]
-        self.page.set_input_files("#choose", files)
-
-    def answered(self) -> str:
-        """Wait for the answer that is shown and return its title."""
-        self.page.wait_for_selector("#answer[data-state=done], #answer[data-state=failed]")
-        return str(self.page.inner_text("#answer h2"))
-
-    def all_answered(self) -> None:
-        self.page.wait_for_selector(".progress[hidden]", state="attached")
-
-    def status(self) -> str:
-        return str(self.page.inner_text("#status"))
 
 
 @pytest.fixture
@@ -95,20 +66,6 @@ def view(browser: Any, site: str) -> Iterator[View]:
 
 
 # ---- the ways in --------------------------------------------------------------------------------------------------
-
-DROP = """([name, data]) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const given = new DataTransfer();
-  given.items.add(new File([bytes], name, { type: "image/png" }));
-  for (const kind of ["dragover", "drop"])
-    document.querySelector("main").dispatchEvent(new DragEvent(kind, { dataTransfer: given, bubbles: true, cancelable: true }));
-}"""
-PASTE = """([name, data]) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const given = new DataTransfer();
-  given.items.add(new File([bytes], name, { type: "image/png" }));
-  document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true }));
-}"""
 
 
 @pytest.mark.parametrize("way", [DROP, PASTE], ids=["drop", "paste"])
@@ -196,6 +153,14 @@ def test_a_map_that_is_approximate_says_so(view: View) -> None:
     view.answered()
     view.page.click("text=Why this answer?")
     view.page.wait_for_selector("text=This is approximate.")
+
+
+def test_a_model_that_explains_nothing_says_so(view: View) -> None:
+    view.choose("silent.png")
+    view.answered()
+    view.page.click("text=Why this answer?")
+    view.page.wait_for_selector(".said .fault")
+    assert view.page.inner_text(".said .fault") == "This model cannot tell what in the picture its answer rests on."
 
 
 def test_a_busy_server_is_asked_again(view: View) -> None:

@@ -12,6 +12,7 @@ import pytest
 import seefit.deploy.serve as package
 from seefit.deploy.serve.corrections import Corrections
 from seefit.deploy.serve.page import FILES, POLICY, Facts, Serving, choose_language, mount_page, read_file, render_page, sentences
+from seefit.deploy.serve.refusals import Refusal
 from seefit.report.words import Words
 
 pytest.importorskip("fastapi", reason="fastapi is not installed")
@@ -53,7 +54,7 @@ def test_the_page_is_there_before_any_script_runs(lang: str, tag: str, headline:
     assert f'<html lang="{tag}">' in page
     assert headline in page
     assert "{" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL), "every place is filled"
-    assert told(page)["facts"] == {"name": "cells", "hash": "0123456789ab", "count": "2", "coverage": "90", "rate": "5", "size": "1024"}
+    assert told(page)["facts"] == {"name": "cells", "hash": "0123456789ab", "count": "2", "coverage": "90", "rate": "5", "size": "32"}
 
 
 def test_what_the_model_cannot_do_is_not_explained() -> None:
@@ -68,6 +69,13 @@ def test_hostile_names_are_harmless(lang: str) -> None:
     assert told(page)["classes"] == list(HOSTILE.classes)
     assert len(re.findall("<script", page)) == 2
     assert not re.search(r"<img|<b>|\x1b", outside)
+
+
+def test_behind_a_key_the_page_tells_nothing_of_the_model() -> None:
+    page = render_page(FACTS, "en", Serving(key=True))
+    assert not re.search("defective|functional|cells|0123456789", page)
+    assert told(page)["classes"] == []
+    assert "This server asks for a key" in page.split("</script>")[-1]
 
 
 def test_nothing_inline_and_nothing_from_elsewhere() -> None:
@@ -141,4 +149,5 @@ def test_corrections_are_announced_where_they_are_wanted_and_only_there(tmp_path
     assert "It keeps only those whose answer you correct" in page
     assert "Kept so far: 0 of at most 1,000 pictures." in page
     assert "it keeps none of them" not in page.split("</script>")[-1]
-    assert serve(wanted).post("/corrections").status_code == 403
+    with pytest.raises(Refusal, match="Cannot keep the correction"):
+        serve(wanted).post("/corrections")

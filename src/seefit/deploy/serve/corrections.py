@@ -28,6 +28,7 @@ MOST_IMAGES = 1_000
 MOST_BYTES = 500 * 2**20
 MOST_LETTERS = 100  # of the name of a class; with 4 bytes each still below what file systems take
 TABLE, IMAGES = "labels.csv", "images"
+PLACE = "the folder for corrections"  # where it is concerns nobody but whoever started the server
 PATIENCE_S = 5.0  # for another worker's turn
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 _KEPT = re.compile(r"[0-9a-f]{64}\.(?:jpg|png|webp|gif|bmp|tif)")
@@ -84,10 +85,11 @@ class Corrections:
             UsageError: The label cannot be the name of a class here.
             Undecodable: The file holds no image.
             RunError: The picture was kept before, under another label.
-            ResourceError: The folder is full, or cannot be written to.
+            ResourceError: The folder is full, or cannot be written to. None of these names a place on this machine.
         """
         name = self._settle(label)
-        suffix = _SUFFIXES[decode_with_info(data, max_pixels=max_pixels).format]
+        with self._turn:  # one at a time: a large picture takes hundreds of megabytes
+            suffix = _SUFFIXES[decode_with_info(data, max_pixels=max_pixels).format]
         digest = hashlib.sha256(data).hexdigest()
         with self._alone():
             kept = self._kept()
@@ -96,7 +98,7 @@ class Corrections:
                 self._check_room(kept, len(data))
                 self._write(kept, name, f"{digest}{suffix}", data)
             elif before != name:
-                raise _kept_otherwise(self.folder, before, name)
+                raise _kept_otherwise(before, name)
             return len(kept) + (before is None)
 
     def _settle(self, label: str) -> str:
@@ -131,7 +133,7 @@ class Corrections:
         if len(kept) >= MOST_IMAGES or taken + size > MOST_BYTES:
             raise ResourceError(
                 "The folder for corrections is full",
-                where=self.folder.name,
+                where=PLACE,
                 expected=f"at most {MOST_IMAGES:,} pictures and {MOST_BYTES:,} bytes",
                 got=f"{len(kept) + 1:,} pictures and {taken + size:,} bytes",
                 hint="Train with them, then serve with another folder for --corrections",
@@ -141,12 +143,12 @@ class Corrections:
         place = self.folder / (IMAGES if self.in_table else label)
         try:
             place.mkdir(exist_ok=True)
-        except OSError as error:
-            raise resource_error(error, place) from error
-        write_bytes(place / file, data)
-        if self.in_table:  # last: what the table does not name is no correction yet
-            rows = [(path.relative_to(self.folder).as_posix(), before) for path, before in self._labels(kept)]
-            write_table(self.data, ["path", "label"], [*rows, (f"{IMAGES}/{file}", label)])
+            write_bytes(place / file, data)
+            if self.in_table:  # last: what the table does not name is no correction yet
+                rows = [(path.relative_to(self.folder).as_posix(), before) for path, before in self._labels(kept)]
+                write_table(self.data, ["path", "label"], [*rows, (f"{IMAGES}/{file}", label)])
+        except (OSError, ResourceError) as error:
+            raise _unwritable() from error
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -158,9 +160,9 @@ class Corrections:
                 try:
                     lock.__enter__()
                     break
-                except RunError:
-                    if time.monotonic() > end:
-                        raise
+                except (ResourceError, RunError) as error:
+                    if isinstance(error, ResourceError) or time.monotonic() > end:
+                        raise _unwritable() from error
                     time.sleep(0.02)
             with contextlib.ExitStack() as stack:
                 stack.push(lock)
@@ -178,11 +180,21 @@ def _size(kept: Sequence[Path]) -> int:
     return sum(path.stat().st_size for path in kept)
 
 
-def _kept_otherwise(folder: Path, before: str, now: str) -> RunError:
+def _kept_otherwise(before: str, now: str) -> RunError:
     return RunError(
         "The picture was corrected before",
-        where=folder.name,
+        where=PLACE,
         expected=f"{before!r}, as it was kept",
         got=repr(now),
         hint="Remove it from the folder to correct it again",
+    )
+
+
+def _unwritable() -> ResourceError:
+    return ResourceError(
+        "Cannot keep the correction",
+        where=PLACE,
+        expected="a folder that can be written to",
+        got="one that cannot, or a full disk",
+        hint="Look after the folder on the server",
     )

@@ -7,14 +7,15 @@ page, so that a switch loses no answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from seefit.data.image import MAX_FILE_BYTES, MAX_PIXELS
+from seefit.bundle.predict import ALL_CLASSES
 from seefit.deploy.serve.correcting import correction_route
 from seefit.deploy.serve.corrections import MOST_IMAGES, Corrections
+from seefit.deploy.serve.limits import Limits
 from seefit.drawing import PALETTE, shown
 from seefit.report.words import LANGUAGES, Words
 
@@ -30,6 +31,7 @@ POLICY = (
 KINDS = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FILES = ("page.css", "icon.svg", "page.js", "words.js", "asking.js", "intake.js", "answer.js", "batch.js")
+FORM_BYTES = 4_096  # of a form around its file, generously
 MOST_NAMES = 8  # classes that the page names at its top
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
 
@@ -70,14 +72,12 @@ class Serving:
     """What the page must know of the server.
 
     Attributes:
-        max_bytes: The largest file that it takes.
-        max_pixels: The largest picture.
+        limits: What it takes.
         key: Whether it asks for a key.
         corrections: Where corrections are kept; None where they are not wanted.
     """
 
-    max_bytes: int = MAX_FILE_BYTES
-    max_pixels: int = MAX_PIXELS
+    limits: Limits = field(default_factory=Limits)
     key: bool = False
     corrections: Corrections | None = None
 
@@ -106,7 +106,7 @@ def mount_page(app: FastAPI, facts: Callable[[], Facts], serving: Serving = Serv
 
     app.router.routes += [Route("/", page), Route("/static/{name}", static)]
     if serving.corrections is not None:
-        app.router.routes.append(correction_route(serving.corrections, max_bytes=serving.max_bytes, max_pixels=serving.max_pixels))
+        app.router.routes.append(correction_route(serving.corrections, serving.limits))
 
 
 def choose_language(asked: str | None, accepted: str) -> str:
@@ -138,7 +138,8 @@ def render_page(facts: Facts, lang: str, serving: Serving = Serving()) -> str:
     other = next(name for name in LANGUAGES if name != lang)
     says = {name: _Say(name, told["facts"] | told["shown"][name]) for name in LANGUAGES}
     page = environment.get_template("page.html")
-    text = page.render(say=says[lang], other=says[other], told=told, kinds=KINDS, helps=facts.helps())
+    title = "seefit" if serving.key else f"{shown(facts.name, 60)} · seefit"
+    text = page.render(title=title, say=says[lang], other=says[other], told=told, kinds=KINDS, helps=facts.helps())
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -159,16 +160,19 @@ class _Say:
 
 def _told(facts: Facts, serving: Serving) -> dict[str, Any]:
     """Return what the modules of the page must know."""
-    corrections = serving.corrections
+    corrections, largest = serving.corrections, serving.limits.body_bytes - FORM_BYTES
+    about = {} if serving.key else facts.values()
+    shares = {key: facts.values()[key] for key in ("coverage", "rate")}
     kept = {} if corrections is None else {"kept": f"{corrections.count():,}", "most": f"{MOST_IMAGES:,}"}
     return {
-        "classes": list(facts.classes),
-        "bytes": serving.max_bytes,
+        "classes": [] if serving.key else list(facts.classes),  # behind a key the page, which needs none, tells nothing of the model
+        "many": len(facts.classes) > ALL_CLASSES,
+        "bytes": largest,
         "key": serving.key,
         "corrections": corrections is not None,
         "full": corrections is not None and corrections.is_full(),
-        "facts": {**facts.values(), **kept, "size": f"{serving.max_bytes / 2**20:.0f}"},
-        "shown": {name: {"names": Words(name).names(list(facts.classes), MOST_NAMES)} for name in LANGUAGES},
+        "facts": {**about, **shares, **kept, "size": f"{largest / 2**20:.0f}"},
+        "shown": {name: {} if serving.key else {"names": Words(name).names(list(facts.classes), MOST_NAMES)} for name in LANGUAGES},
         "words": {name: sentences(name) for name in LANGUAGES},
     }
 
@@ -181,8 +185,8 @@ def sentences(lang: str) -> dict[str, str]:
     general = {
         "tag": words("page.lang"),
         "percent": percent,
-        "over": words("format.over", value=percent),
-        "under": words("format.under", value=percent),
+        "over": f"> {percent}",  # short, for a column of a table on a phone
+        "under": f"< {percent}",
         "quoted": words("format.quoted", name="{name}"),
         "comma": words("format.comma"),
     }

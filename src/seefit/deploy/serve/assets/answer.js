@@ -8,6 +8,9 @@ const SURE = 0.8;
 
 export const best = (item) => item.result.predictions[0];
 
+// All classes: the server tells them with every answer, of more than a hundred only the best; a page behind a key does not know them before.
+export const classesOf = (item) => (told.classes.length ? told.classes : item.result.predictions.map(({ label }) => label));
+
 export function isDoubtful(item) {
   const { none_of_these: none, set } = item.result;
   return none === true || (set !== undefined && set.length !== 1) || best(item).score < SURE;
@@ -31,27 +34,28 @@ export function draw(item, again) {
   said.append(make("p", { class: "small", title: item.name }, item.name), ...parts);
   const place = document.getElementById("answer");
   place.dataset.state = item.failure ? "failed" : item.result ? "done" : "asking";
-  place.replaceChildren(shot(item), said);
+  place.replaceChildren(shot(item, redraw), said);
 }
 
-function shot(item) {
+function shot(item, redraw) {
   const shown = item.result?.explanation && item.heat ? item.result.explanation : null;
   const alt = shown ? t("heat_alt", { name: item.name, label: quoted(shown.label) }) : t("picture_of", { name: item.name });
   const figure = make("figure", { class: "shot" });
   const gone = () => image.replaceWith(make("div", { class: "gone" }, t("preview")));
   const image = make("img", { src: shown ? shown.image : item.url, alt, error: gone });
   figure.append(image);
-  if (item.result?.explanation) figure.append(heatSwitch(item, figure));
+  if (item.result?.explanation) figure.append(heatSwitch(item, figure, redraw));
+  if (shown) figure.append(speaks(item, redraw));
   if (shown) figure.append(make("figcaption", {}, t(shown.exact ? "heat_exact" : "heat_about", { label: quoted(shown.label) })));
   return figure;
 }
 
-function heatSwitch(item, figure) {
+function heatSwitch(item, figure, redraw) {
   const button = (heat, key) =>
     make("button", { type: "button", "aria-pressed": String(item.heat === heat), click: () => turn(heat) }, t(key));
   const turn = (heat) => {
     item.heat = heat;
-    const next = shot(item);
+    const next = shot(item, redraw);
     figure.replaceWith(next);
     next.querySelectorAll(".switch button")[heat ? 0 : 1].focus();
   };
@@ -73,7 +77,8 @@ function answered(item, redraw) {
   const parts = [...headline(item), bars(item, redraw), deeds];
   if (item.corrected) parts.push(make("p", { class: "panel", role: "note" }, t("wrong_kept", { label: quoted(item.corrected) })));
   else if (item.correcting) parts.push(correction(item, redraw));
-  if (result.explanation) parts.push(...why(item, redraw));
+  if (item.whyFailed) parts.push(make("p", { class: "fault" }, item.whyFailed.text));
+  if (result.nearest?.length) parts.push(make("section", { class: "panel" }, make("h3", {}, t("nearest")), likenesses(result.nearest)));
   return parts;
 }
 
@@ -121,9 +126,9 @@ async function explain(item, label, redraw, control) {
   try {
     const { explanation, nearest } = await ask(item.file, label);
     Object.assign(item.result, { explanation, nearest });
-    item.heat = true;
-    item.whyFailed = null;
-    say(t("heat_alt", { name: item.name, label: quoted(explanation.label) }));
+    item.heat = Boolean(explanation);
+    item.whyFailed = explanation ? null : new Failure("unexplained");
+    say(explanation ? t("heat_alt", { name: item.name, label: quoted(explanation.label) }) : item.whyFailed.text);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     item.whyFailed = error;
@@ -133,15 +138,13 @@ async function explain(item, label, redraw, control) {
   (document.getElementById("speaks") ?? document.querySelector(".said h2"))?.focus();
 }
 
-function why(item, redraw) {
-  const { explanation, nearest, predictions } = item.result;
+// Choose which class the heat map is about.
+function speaks(item, redraw) {
+  const { explanation, predictions } = item.result;
   const labels = [...new Set([explanation.label, ...predictions.slice(0, FIRST_SCORES).map((one) => one.label)])];
   const options = labels.map((label) => make("option", { value: label, selected: label === explanation.label }, label));
   const select = make("select", { id: "speaks", change: () => explain(item, select.value, redraw, select) }, options);
-  const choose = make("p", { class: "speaks" }, make("label", { for: "speaks" }, t("speaks")), select);
-  const panels = [make("section", { class: "panel" }, make("h3", {}, t("heat")), choose)];
-  if (nearest?.length) panels.push(make("section", { class: "panel" }, make("h3", {}, t("nearest")), likenesses(nearest)));
-  return panels;
+  return make("p", { class: "speaks" }, make("label", { for: "speaks" }, t("speaks")), select);
 }
 
 function likenesses(nearest) {
@@ -170,8 +173,9 @@ function wrongButton(item, redraw) {
 function correction(item, redraw) {
   const fault = make("p", { class: "fault", role: "alert", hidden: true });
   const field = make("input", { id: "right", list: "classes", autocomplete: "off", maxlength: 200 });
-  const others = told.classes.filter((label) => label !== best(item).label || item.result.none_of_these);
-  const few = told.classes.length <= FEW_CLASSES;
+  const classes = classesOf(item);
+  const others = classes.filter((label) => label !== best(item).label || item.result.none_of_these);
+  const few = classes.length <= FEW_CLASSES;
   const keep = async (label) => {
     fault.hidden = true;
     try {
@@ -207,9 +211,8 @@ function correction(item, redraw) {
 async function correct(item, label) {
   if (!label) throw new Failure("wrong_empty");
   const form = new FormData();
-  form.append("label", label);
   form.append("file", item.file, item.name);
-  const { kept, full } = await send("corrections", form, CORRECTING);
+  const { kept, full } = await send(`corrections?label=${encodeURIComponent(label)}`, form, CORRECTING);
   item.corrected = label;
   item.correcting = false;
   told.facts.kept = kept;

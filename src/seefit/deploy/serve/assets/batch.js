@@ -1,5 +1,5 @@
 // Many pictures in a table: sort, filter the doubtful ones, open one, save all as CSV.
-import { answerOf, best, isDoubtful } from "./answer.js";
+import { answerOf, best, classesOf, isDoubtful } from "./answer.js";
 import { make, percent, t, told } from "./words.js";
 
 const FILTERS = { all: () => true, doubtful: (item) => item.result && isDoubtful(item), failed: (item) => item.failure };
@@ -10,7 +10,7 @@ const ORDERS = {
 };
 const COUNT_DONE = (items) => items.filter((item) => item.result || item.failure).length;
 
-const ALL_CLASSES = 100; // up to so many, every score is a column; beyond it the best five, as the server sends them
+// Up to a hundred classes every score is a column; beyond it the best five, as the server sends them.
 const BEST = [1, 2, 3, 4, 5].flatMap((place) => [`top${place}`, `p${place}`]);
 
 const view = { filter: "all", order: null, down: false };
@@ -139,15 +139,15 @@ function toCsv(items) {
   const answered = items.filter((item) => item.result);
   const refuses = answered.some((item) => item.result.unknown !== undefined);
   const sets = answered.some((item) => item.result.set !== undefined);
-  const few = told.classes.length <= ALL_CLASSES;
-  const header = ["path", "predicted", ...(few ? told.classes.map((label) => `p:${label}`) : BEST)];
+  const classes = answered.length && !told.many ? classesOf(answered[0]) : [];
+  const header = ["path", "predicted", ...(told.many ? BEST : classes.map((label) => `p:${label}`))];
   header.push(...(refuses ? ["none_of_these", "unknown"] : []), ...(sets ? ["set"] : []), "error");
   const lines = items.map((item) => {
     if (!item.result) return [item.name, ...header.slice(2).map(() => ""), item.failure?.text ?? ""];
     const { predictions, none_of_these: none, unknown, set } = item.result;
     const scores = new Map(predictions.map(({ label, score }) => [label, score]));
-    const all = () => told.classes.map((label) => scores.get(label)?.toFixed(6) ?? "");
-    const cells = few ? all() : predictions.slice(0, 5).flatMap(({ label, score }) => [label, score.toFixed(6)]);
+    const few = classes.map((label) => scores.get(label)?.toFixed(6) ?? "");
+    const cells = told.many ? predictions.flatMap(({ label, score }) => [label, score.toFixed(6)]) : few;
     return [item.name, best(item).label, ...cells, ...(refuses ? [none, unknown] : []), ...(sets ? [JSON.stringify(set)] : []), ""];
   });
   return [header, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
