@@ -73,7 +73,7 @@ def test_a_network_is_left_out_that_would_take_too_long(seconds: list[float], mi
     ],
 )
 def test_an_epoch_is_left_out_that_would_end_too_late(number: int, epochs: list[float], minutes: float, late: bool) -> None:
-    assert Timings([COST] * 2, 60, 2, 11, [320, 5000][: number or 2]).late(number, epochs, minutes) is late
+    assert Timings([COST] * 2, 60, 2, 11, [320.0, 5000.0][: number or 2]).late(number, epochs, minutes) is late
 
 
 def test_timings_come_back_as_they_were(tmp_path: Path) -> None:

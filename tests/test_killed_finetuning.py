@@ -15,10 +15,9 @@ import pytest
 from conftest import copy_photos
 from killed import Killer
 from tiny import plant_little
-from unbroken import Whole, check_moments, kill_and_resume, kill_twice_and_resume, train_whole
+from unbroken import KEPT, LOOP, TUNED, Whole, check_moments, kill_and_resume, kill_twice_and_resume, train_whole
 
 OPTIONS = ("--preset", "balanced", "--epochs", 3, "--views", 2, "--batch", 32, "--precision", "fp32", "--image-size", 96, "--every", 2)
-LOOP, KEPT, TUNED = "seefit.training.finetune:take_step", "seefit.training.activations:Activations._packed", "seefit.models.tuned"
 TIMED = ("scan", "features", "fit", "trust", "evaluate", "insights", "report")  # phases that the run's clock knows
 MOMENTS = {
     **{phase: [f"within {phase} {share}" for share in (0.1, 0.4, 0.7)] for phase in TIMED},

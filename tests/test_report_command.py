@@ -7,6 +7,7 @@ import pytest
 
 from command import Answer, seefit
 from seefit.report import sections
+from seefit.report.decide import decide_section
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_the_language_can_be_chosen(run: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_costs_move_the_line_and_json_says_where_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "SECTIONS", {"decide": sections.decide_section})
+    monkeypatch.setattr(sections, "SECTIONS", {"decide": decide_section})
     equal, dear = (seefit("report", run, *costs, "--json").json["line"] for costs in ([], ["--cost-fn", "9"]))
     assert (equal["class"], equal["chosen_on"], equal["cost_fp"], equal["cost_fn"]) == ("defective", "val", 1, 1)
     assert 0.4 < equal["from"] < 0.6

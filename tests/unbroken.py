@@ -19,6 +19,8 @@ import pytest
 from conftest import read_csv
 from killed import Killer
 
+# what the moments of a run wait for
+LOOP, KEPT, TUNED = "seefit.training.finetune:take_step", "seefit.training.activations:Activations._packed", "seefit.models.tuned"
 FILES = ("split.csv", "skipped.csv", "predictions.csv")
 TIMING = {"seconds", "promise", "images_per_second", "peak_memory_mb"}  # what may differ, in metrics.json and history.csv
 
