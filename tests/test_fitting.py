@@ -177,8 +177,9 @@ def test_a_probe_with_views_learns_from_them_and_is_judged_on_the_images(setting
     assert fitted.head.fold_logits.shape == (60, 2)
     assert not np.allclose(fitted.head.weight, plain.head.weight)
     features = viewed_features(extractor, train.samples, train.sha256, "any-way-up", 8, seed=0)
-    targets, weights, units = (np.repeat(array, 8, axis=0) for array in (train.one_hot(CLASSES), train.weights(), train.units))
-    np.testing.assert_array_equal(fitted.head.weight, fit_head(features, targets, weights=weights, units=units).weight)
+    targets = np.repeat(train.one_hot(CLASSES), 8, axis=0)
+    again = fit_head(features, targets, weights=np.repeat(train.weights(), 8), units=np.repeat(train.units, 8))
+    np.testing.assert_array_equal(fitted.head.weight, again.weight)
 
 
 def test_views_that_are_all_the_same_change_nothing(settings: Settings, train: Part) -> None:

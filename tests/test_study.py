@@ -21,6 +21,7 @@ from seefit.runs import is_finished
 from seefit.studies import study as studies
 from seefit.studies.judging import FIGURES
 from seefit.studies.study import Study, run_study
+from seefit.studies.working import probe_arm
 
 EN = Words("en")
 
@@ -91,7 +92,7 @@ def test_what_is_done_is_not_done_again(studied: Study, warm: Path, monkeypatch:
 def test_a_study_that_broke_off_ends_as_an_unbroken_one(
     studied: Study, warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work, done = studies.probe_arm, []
+    work, done = probe_arm, list[str]()
 
     def broken(arm: Any, *others: Any) -> Any:
         if done:

@@ -11,7 +11,7 @@ from seefit.report.study_figures import draw_arms, draw_differences, signed
 def test_arms_show_their_folds_and_mean() -> None:
     figure = draw_arms(["a", "b"], [np.array([0.7, 0.8]), np.array([0.9, 0.8])])
     axes = figure.axes[0]
-    assert [line.get_xdata()[0] for line in axes.lines[1::2]] == pytest.approx([0.75, 0.85])
+    assert [float(np.asarray(line.get_xdata())[0]) for line in axes.lines[1::2]] == pytest.approx([0.75, 0.85])
     assert [text.get_text() for text in axes.texts] == ["75\u00a0%", "85\u00a0%"]
 
 
@@ -21,7 +21,7 @@ def test_differences_stand_about_a_line_and_their_colour_says_what_is_sure() -> 
     low, high = axes.get_xlim()
     assert low == -high
     assert high > 4
-    tints = axes.collections[1].get_facecolors()
+    tints = axes.collections[1].get_facecolor()
     assert len(np.unique(tints, axis=0)) == 3
     assert [text.get_text() for text in axes.texts][:3] == ["+2.0", "+0.0", "−3.0"]
 

@@ -62,7 +62,7 @@ def test_a_study_of_training_goes_on_with_the_next_fold(
         "device": "cpu",
     }
     given |= {"views": 2, "batch": 8, "precision": "fp32"}
-    train, done = trained._train, []
+    train, done = trained._train, list[int]()
 
     def broken(*arguments: Any) -> Any:
         if len(done) == 4:

@@ -11,7 +11,7 @@ from seefit.fitting import open_extractor
 from seefit.settings import make_settings
 from seefit.training.features import FeatureExtractor
 from seefit.training.kept import KeptViews
-from seefit.training.viewed import count_views, viewed_features
+from seefit.training.viewed import count_views, share_missing, viewed_features
 from test_fitting import make_part
 from tiny import plant_tiny
 
@@ -46,7 +46,11 @@ def test_views_stand_behind_their_image_and_are_those_of_turned_pixels(extractor
 
 def test_they_are_kept(extractor: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = make_part(tmp_path / "p", 6, seed=0)
+    assert share_missing(extractor, part.samples, part.sha256, "any-way-up", 4, seed=0) == 1
     first = viewed_features(extractor, part.samples, part.sha256, "any-way-up", 4, seed=0)
+    assert share_missing(extractor, part.samples, part.sha256, "any-way-up", 4, seed=0) == 0
+    assert 0.5 < share_missing(extractor, part.samples, part.sha256, "any-way-up", 8, seed=0) < 0.7  # 4 of 7
+    assert share_missing(extractor, part.samples, part.sha256, "none", 1, seed=0) == 0
     filled: list[int] = []
     fill = KeptViews.fill
     monkeypatch.setattr(KeptViews, "fill", lambda self, rows: filled.append(fill(self, rows)))

@@ -54,20 +54,17 @@ def compare(
     debug: o.Debug = False,
 ) -> int:
     """Compare runs on the test images that all were judged on, or backbones on your images: which differences are more than chance."""
-    console, page = Console(quiet=quiet), {"html": html, "lang": lang, "json_output": json}
-    of_data = {"repeats": repeats, "folds": folds, "out": out, "labels": labels, "root": root, "group_by": group_by}
+    console = Console(quiet=quiet)
+    of_data = {"repeats": repeats, "folds": folds, "out": out, "labels": labels, "root": root, "group_by": group_by, "device": device}
+    from seefit.cli.recipes import compare_recipes, refuse_options
+
     if backbones is None:
         from seefit.cli.compare import compare as command
-        from seefit.cli.recipes import refuse_options
 
-        refuse_options({**of_data, "device": device})
-        return command(runs_or_data, **page, seed=seed or 0, console=console)
-    from seefit.cli.recipes import compare_recipes
-
-    asked = {**of_data, "seed": seed, "device": device}
-    return compare_recipes(
-        runs_or_data, backbones, {name: value for name, value in asked.items() if value is not None}, **page, console=console
-    )
+        refuse_options(of_data)
+        return command(runs_or_data, html=html, lang=lang, seed=seed or 0, json_output=json, console=console)
+    asked = {name: value for name, value in {**of_data, "seed": seed}.items() if value is not None}
+    return compare_recipes(runs_or_data, backbones, asked, html=html, lang=lang, json_output=json, console=console)
 
 
 @studying.command()
@@ -124,5 +121,4 @@ def study(
     given = {name: value for name, value in locals().items() if value is not None and name not in {*own, "own"}}
     from seefit.cli.study import study as command
 
-    asked = {"vary": vary, "folds": folds, "repeats": repeats, "out": out, "lang": lang}
-    return command(given, **asked, json_output=json, console=Console(quiet=quiet))
+    return command(given, vary=vary, folds=folds, repeats=repeats, out=out, lang=lang, json_output=json, console=Console(quiet=quiet))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -301,6 +302,6 @@ def _how(found: dict[str, Any], words: Words) -> Section:
         lead.insert(3, words("study.how.views"))
     if found["vary"]["name"] == "clean":
         lead.insert(3, words("study.how.clean"))
-    return Section(
-        "how", words("study.how"), lead, command=f"seefit study DATA --vary {found['vary']['name']}={','.join(found['vary']['values'])}"
-    )
+    values_given = (";" if any("," in value for value in found["vary"]["values"]) else ",").join(found["vary"]["values"])
+    command = f"seefit study DATA --vary {shlex.quote(found['vary']['name'].replace('_', '-') + '=' + values_given)}"
+    return Section("how", words("study.how"), lead, command=shown(command))

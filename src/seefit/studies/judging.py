@@ -95,7 +95,7 @@ def sum_up(rows: Sequence[Row]) -> dict[str, Any]:
         "figures": figures,
         "stability_loss": float(np.mean([abs(row.train_loss - row.loss) for row in rows])),
         "stability_accuracy": float(np.mean([abs(row.train_accuracy - row.accuracy) for row in rows])),
-        "seconds": float(np.mean([row.seconds for row in rows])),
+        "seconds": float(np.median([row.seconds for row in rows])),
         "learnt": round(float(np.mean([row.learnt for row in rows]))),
     }
 

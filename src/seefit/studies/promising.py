@@ -12,7 +12,7 @@ from seefit.studies.folds import cut_validation
 from seefit.studies.probing import DIRECTIONS
 from seefit.studies.working import Task
 from seefit.training.features import FeatureExtractor
-from seefit.training.viewed import count_views
+from seefit.training.viewed import count_views, share_missing
 
 STEPS_OF_HEAD = 180  # of the solver, that `head_seconds` stands for
 STEPS_OF_FOLD, STEPS_OF_CHOICE = 110, 1_400  # of a fold, and for the choice of the strength (docs/LOG.md)
@@ -43,7 +43,8 @@ def seconds_of_arm(arm: Arm, task: Task, extractor: FeatureExtractor) -> float:
 def _seconds_of_probe(arm: Arm, task: Task, extractor: FeatureExtractor) -> float:
     part, images = task.pool.part, len(task.pool.labels)
     views = count_views(arm.settings.augment, arm.settings.probe_views)
-    computed = extractor.kept(part.sha256).count(False) + (views - 1) * images  # of views nothing is known before they are opened
+    missing = share_missing(extractor, part.samples, part.sha256, arm.settings.augment, views, seed=arm.settings.seed)
+    computed = extractor.kept(part.sha256).count(False) + round(missing * (views - 1) * images)
     reading = computed * seconds_per_image(extractor, extractor.engine, part) if computed else 0.0
     learnt, classes = len(task.folds[0].train) * views, len(task.pool.classes)
     step = head_seconds(min(learnt, 2_000), DIRECTIONS, classes) / STEPS_OF_HEAD * max(1.0, learnt / 2_000)

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from seefit.training.activations import Activations
     from seefit.training.features import FeatureExtractor
 
 CHUNK = 256  # views read at a time
+LOOKED_AT = 100  # views that tell how many are kept
 
 
 def count_views(augment: str | Mapping[str, Any], most: int) -> int:
@@ -54,14 +56,62 @@ def viewed_features(
     own = extractor.extract(samples, sha256, console=console)
     if views == 1:
         return own
+    found = np.empty((len(samples), views, extractor.width), np.float32)
+    found[:, 0] = own
+    rows = _changed(len(samples), views)
+    with _open(extractor, samples, sha256, augment, seed, console) as kept:
+        words = parse_augmentation(augment).describe()
+        kept.kept.fill_and_tell(rows, f"Features of {len(samples):,} images in {views - 1} more views ({words})")
+        for chunk in in_batches(rows, CHUNK):
+            images, numbers = zip(*chunk, strict=True)
+            found[list(images), list(numbers)] = kept.read(chunk)[1]
+    return found.reshape(-1, extractor.width)
+
+
+def share_missing(
+    extractor: FeatureExtractor,
+    samples: Sequence[Sample],
+    sha256: Sequence[str],
+    augment: str | Mapping[str, Any],
+    views: int,
+    *,
+    seed: int,
+) -> float:
+    """Return the share of changed views whose features are not kept yet, 0 to 1; a few of them tell.
+
+    Args:
+        extractor: As for `viewed_features`.
+        samples: Likewise.
+        sha256: Likewise.
+        augment: Likewise.
+        views: Likewise.
+        seed: Likewise.
+    """
+    rows = _changed(len(samples), views)
+    if not rows:
+        return 0.0
+    some = rows[:: len(rows) // LOOKED_AT | 1]  # an odd step: all numbers of views come
+    with _open(extractor, samples, sha256, augment, seed, QUIET) as kept:
+        return len(kept.kept.missing(some)) / len(some)
+
+
+def _changed(images: int, views: int) -> list[tuple[int, int]]:
+    return [(image, view) for image in range(images) for view in range(1, views)]
+
+
+def _open(
+    extractor: FeatureExtractor,
+    samples: Sequence[Sample],
+    sha256: Sequence[str],
+    augment: str | Mapping[str, Any],
+    seed: int,
+    console: Console,
+) -> Activations:
     from seefit.training.activations import Activations
     from seefit.training.views import make_view  # brings torch
 
     augmentation = parse_augmentation(augment)
-    found = np.empty((len(samples), views, extractor.width), np.float32)
-    found[:, 0] = own
-    rows = [(image, view) for image in range(len(samples)) for view in range(1, views)]
-    with Activations(
+    return Activations(
         extractor.backbone,
         None,
         extractor.parts,
@@ -74,9 +124,4 @@ def viewed_features(
         device=extractor.device,
         max_pixels=extractor.max_pixels,
         console=console,
-    ) as kept:
-        kept.kept.fill_and_tell(rows, f"Features of {len(samples):,} images in {views - 1} more views ({augmentation.describe()})")
-        for chunk in in_batches(rows, CHUNK):
-            images, numbers = zip(*chunk, strict=True)
-            found[list(images), list(numbers)] = kept.read(chunk)[1]
-    return found.reshape(-1, extractor.width)
+    )
