@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -40,12 +41,10 @@ def _known(server: Server, model: str, number: str | None = None) -> None:
 
 
 def _add_health(app: FastAPI, server: Server) -> None:
-    from seefit import __version__
-
     @app.get("/v2")
     async def about() -> dict[str, Any]:
         """What this server is."""
-        return {"name": "seefit", "version": __version__, "extensions": EXTENSIONS}
+        return {"name": "seefit", "version": metadata.version("seefit"), "extensions": EXTENSIONS}
 
     @app.get("/v2/health/live")
     async def live() -> dict[str, bool]:
