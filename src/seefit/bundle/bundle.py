@@ -263,7 +263,7 @@ def _check_file(path: Path, digest: str) -> None:
         raise damaged(path, f"sha256 {digest[:16]}… as the manifest says", f"{found[:16]}…")
 
 
-def _reference(folder: Path, manifest: dict[str, Any]) -> Reference | OpenVinoReference:
+def _reference(folder: Path, manifest: dict[str, Any]) -> Reference:
     if model_files(manifest) == OPENVINO:
         return OpenVinoReference(folder / OPENVINO[0])
     preprocess, network = graph.split(read_model(folder / "model.onnx"))
@@ -302,7 +302,7 @@ def _foreign_graph(file: Path, error: Exception) -> ArtefactError:
     return damaged(file, "a graph from image over pixels to probabilities", f"another graph ({type(error).__name__})")
 
 
-def _golden(reference: Reference | OpenVinoReference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def _golden(reference: Reference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return the answers (N, C) to decoded images."""
     pixels = np.stack([reference.pixels(image) for image in images])
     return reference.run(pixels, ["probabilities"])[0]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.bundle.runtime import BATCH
+from seefit.bundle.runtime import Reference
 from seefit.errors import ArtefactError, ResourceError
 
 MODEL, WEIGHTS = "model.xml", "model.bin"
@@ -26,8 +26,8 @@ def import_openvino() -> Any:
     return openvino
 
 
-class OpenVinoReference:
-    """The two parts of an exported graph, ready to run; what `seefit.bundle.runtime.Reference` is for ONNX.
+class OpenVinoReference(Reference):
+    """The two parts of an exported graph, ready to run by OpenVINO.
 
     Args:
         file: ``model.xml``, with ``model.bin`` beside it.
@@ -37,7 +37,6 @@ class OpenVinoReference:
     """
 
     name = "openvino-fp32"
-    batch = BATCH
 
     def __init__(self, file: Path) -> None:
         try:
@@ -59,7 +58,8 @@ class OpenVinoReference:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Preprocess one image (H, W, 3) uint8 RGB into (3, S, S) float32, normalised."""
-        return self._run("preprocess", image[np.newaxis], [0])[0][0]
+        pixels: NDArray[np.float32] = self._run("preprocess", image[np.newaxis], [0])[0][0]
+        return pixels
 
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""

@@ -160,7 +160,7 @@ def read_space(name: str, here: Iterable[str]) -> Space:
         here: The backbones that ``here`` stands for.
 
     Raises:
-        UsageError: No such space; unknown settings (with the closest match), settings that cannot be searched, and bad values, all together.
+        UsageError: No such space, unknown settings, settings that cannot be searched, and bad values, all together.
     """
     import yaml
 
