@@ -106,11 +106,6 @@ def test_of_many_pairs_only_those_of_the_leader_are_printed(
     assert "… and 6 more pairs: see --json or --html" in out
 
 
-def test_too_few_groups_are_told(three: list[Path]) -> None:
-    give_groups(three[0], 5)
-    assert "note: 5 groups are too few to show any difference" in seefit("compare", *three[:2]).out
-
-
 def test_the_page_is_written_in_either_language_and_never_over_something(three: list[Path], tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert seefit("compare", *three, "--html", page, "--lang", "zh").code == 0

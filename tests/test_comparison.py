@@ -63,11 +63,11 @@ def test_an_order_that_accuracy_turns_round_is_told_first(found: dict[str, Any])
     assert "The order depends on what counts" in build_comparison(other, EN)
 
 
-def test_too_few_groups_are_told_first(found: dict[str, Any]) -> None:
+def test_groups_are_told(found: dict[str, Any]) -> None:
     html = build_comparison({**found, "groups": 4}, EN)
-    assert "Too few groups to show any difference" in html
     assert "which belong to 4 groups" in html
-    assert "Too few groups" not in build_comparison({**found, "groups": 40}, EN)
+    assert "t test over the groups" in html
+    assert "groups" not in build_comparison(found, EN)
 
 
 def test_what_is_not_known_is_a_dash(found: dict[str, Any]) -> None:

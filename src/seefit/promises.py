@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from seefit.budget import MINUTES, TIMINGS, read_timings
+from seefit.budget import EXPLAINED, MINUTES, TIMINGS, read_timings
 from seefit.bundle.bundle import Bundle
 from seefit.environment import threads
 from seefit.evaluation.embedding import MOST_POINTS
@@ -36,7 +36,6 @@ STEPS_SAMPLE, STEPS_MANY = 100, 125  # beyond MAX_PATH_ROWS: along the path on a
 
 LOOP, LOOP_S = 1_000_000, 0.066  # a loop in Python, and its seconds on the computer where these were measured:
 FITTING_S = 1.5  # first use of libraries, figures with their intervals
-EXPLAINED = 450  # answers that explaining takes: maps, their checks, hidden places
 POINT_S, LOOKED_S = 0.003, 0.0015  # a point of the map; any image, for the learning curve and for what is odd about the data
 JUDGING_S = 1.0  # saving, reading and judging the model, the answers left out
 REPORT_S = 1.5  # pictures and page

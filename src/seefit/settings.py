@@ -68,10 +68,11 @@ class ProbeSettings(BaseModel):
 class Settings(ProbeSettings):
     """Everything that a training run depends on besides the images.
 
-    Attributes are named as the options of ``seefit train``. Those below tell how the upper layers are trained; a probe does not
-    look at them, except that with ``probe_views`` above 1 it is fitted on views that ``augment`` makes.
+    Attributes are named as the options of ``seefit train``. Those below ``gallery`` tell how the upper layers are trained; a probe does
+    not look at them, except that with ``probe_views`` above 1 it is fitted on views that ``augment`` makes.
     """
 
+    gallery: bool = False
     head: Literal["linear", "hidden", "logit"] = "linear"
     hidden: int = Field(128, ge=1, le=8192)
     minutes: float | None = Field(None, gt=0)

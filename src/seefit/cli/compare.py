@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from seefit.console import QUIET, Console, one_line
 from seefit.drawing import check_free
 from seefit.files import to_json, write_text
-from seefit.report.difference import short_names, tell_pair, too_few_groups
+from seefit.report.difference import short_names, tell_pair
 from seefit.report.words import Words
 
 if TYPE_CHECKING:
@@ -111,10 +111,8 @@ def _fine_print(found: dict[str, Any]) -> list[str]:
     if over:
         where = ", ".join(meant[name] for name in sorted(over))
         lines.append(
-            f"gap: mean distance between training and validation in loss (nats) and accuracy (points), {where}; never on test images."
+            f"gaps: mean distance between training and validation in loss (nats) and accuracy (points), {where}; never on test images."
         )
     several = " after Holm, for several pairs were looked at" if len(found["pairs"]) > 1 else ""
-    test = "McNemar's exact test, whole groups thrown together" if found["groups"] else "McNemar's exact test"
-    if too_few_groups(found):
-        lines.append(f"note: {found['groups']} groups are too few to show any difference; judge on more groups.")
+    test = "McNemar's exact test, and by whole groups of images" if found["groups"] else "McNemar's exact test"
     return ["", f"p: {test}{several}; the difference is of accuracy, image by image.", *lines]

@@ -121,6 +121,7 @@ def train(
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
+    gallery: o.Gallery = None,
     head: o.Head = None,
     hidden: o.Hidden = None,
     minutes: o.Minutes = None,

@@ -43,6 +43,10 @@ Val = Annotated[float | None, _image(help="Validation part, as a share of all im
 Test = Annotated[float | None, _image(help="Test part, as a share of all images.", default="0.15")]
 TestFromVal = Annotated[float | None, _image(help="Share of the validation part that becomes the test part.", default="off")]
 
+Gallery = Annotated[
+    bool | None,
+    _model("--gallery", help="Keep small pictures of training images in the model, to be shown beside new ones like them.", default="off"),
+]
 Backbone = Annotated[
     str | None,
     _model(

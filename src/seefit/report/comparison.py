@@ -12,7 +12,7 @@ from seefit.evaluation.intervals import Estimate
 from seefit.report.axes import Floats
 from seefit.report.comparison_figures import MOST_CURVES, draw_curves, draw_front
 from seefit.report.decide import cost_text
-from seefit.report.difference import short_names, tell_pair, too_few_groups, write_p
+from seefit.report.difference import short_names, tell_pair, write_p
 from seefit.report.figures import draw_intervals
 from seefit.report.page import Picture, Problem, Section, Step, Table, Verdict, render
 from seefit.report.record import as_figure, as_floats, public_name
@@ -63,13 +63,11 @@ def _verdict(found: dict[str, Any], names: dict[str, str], words: Words) -> Verd
     lines = [words("compare.about", images=f"{found['images']:,}", groups=groups)]
     lines += [tell_pair(pair, found["images"], words, names) for pair in own[:1]]
     title = words(f"compare.title_{key}", name=shown(names[leader], 60), better=better, others=others)
-    return Verdict(grade, title, lines, problems=_problems(found, own, names, words), steps=_steps(words))
+    return Verdict(grade, title, lines, problems=_problems(own, names, words), steps=_steps(words))
 
 
-def _problems(found: dict[str, Any], own: Sequence[dict[str, Any]], names: dict[str, str], words: Words) -> list[Problem]:
+def _problems(own: Sequence[dict[str, Any]], names: dict[str, str], words: Words) -> list[Problem]:
     problems = []
-    if too_few_groups(found):
-        problems.append(Problem("serious", words("compare.few_groups"), words("compare.few_groups_text", groups=found["groups"])))
     for pair in own:
         if pair["verdict"] == "hurts":
             values = {side: shown(names[pair[side]], 60) for side in ("first", "second")}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from seefit.drawing import shown
 from seefit.evaluation.intervals import Estimate
-from seefit.evaluation.paired import ALPHA, Paired, verdict
+from seefit.evaluation.paired import Paired, verdict
 from seefit.report.words import Words
 
 LONGEST = 60  # letters of a run's name
@@ -62,12 +62,3 @@ def short_names(runs: Sequence[str]) -> dict[str, str]:
     """Return the name of each run folder; with the folder around it where two have the same name."""
     counts = Counter(Path(run).name for run in runs)
     return {run: Path(run).name if counts[Path(run).name] == 1 else "/".join(Path(run).parts[-2:]) for run in runs}
-
-
-def too_few_groups(found: Mapping[str, Any]) -> bool:
-    """Return whether no difference could ever be shown: G groups that all agree have a p of 2 / 2^G, times the number of pairs.
-
-    Args:
-        found: As `seefit.studies.compare.compare_runs` gives it.
-    """
-    return bool(found["groups"]) and len(found["pairs"]) * 2.0 ** (1 - found["groups"]) >= ALPHA
