@@ -20,7 +20,7 @@ from PIL import Image
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 MODEL = Path(__file__).parent / "model.onnx"
 MOST_PIXELS = 16_000_000  # above it the picture is averaged over whole boxes of pixels
