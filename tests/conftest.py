@@ -23,7 +23,7 @@ from seefit.insights.material import Material
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.pipeline import Run, train
 from seefit.settings import make_settings
-from tiny import make_backbone, make_bundle, plant_tiny
+from tiny import make_backbone, make_bundle, plant_little, plant_tiny
 
 PhotoFolder = Callable[..., Path]
 Train = Callable[..., Run]
@@ -194,3 +194,26 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file."""
     with open(path, newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
+
+
+@pytest.fixture(scope="session")
+def little_run(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]]) -> Path:
+    """Return a run on timm's little `test_efficientnet`, its pooled output: of 240 photographs in ``../photos``, its cache ``../cache``."""
+    home = tmp_path_factory.mktemp("little")
+    photos = copy_photos(elpv_cells, home / "photos", 120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEFIT_CACHE", str(home / "cache"))
+        patch.setenv("SEEFIT_WEIGHTS", str(home))
+        patch.setattr(pipeline, "build_report", lambda *_, **__: None)
+        name = plant_little(home)
+        answer = seefit("train", photos, "--backbone", name, "--features", "pooled", "--val", 0.5, "--out", home / "run", "--json")
+    assert answer.code == 0, answer.err
+    return home / "run"
+
+
+@pytest.fixture
+def little(little_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work with the cache and the weights of `little_run`; return it."""
+    monkeypatch.setenv("SEEFIT_CACHE", str(little_run.parent / "cache"))
+    monkeypatch.setenv("SEEFIT_WEIGHTS", str(little_run.parent))
+    return little_run

@@ -19,7 +19,7 @@ def export(
     format: Annotated[
         str,
         typer.Option(
-            help="onnx (one file, runs anywhere), openvino, int8 (small, fast, less exact), or hub (for timm and the Hugging Face hub)."
+            help="onnx (one file, runs anywhere), openvino, int8 (smaller, faster, less exact), or hub (for timm and the Hugging Face hub)."
         ),
     ] = "onnx",
     out: Annotated[Path | None, typer.Option(help="The folder to write, new or empty.", show_default="RUN/export/<format>")] = None,

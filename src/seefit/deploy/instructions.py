@@ -71,8 +71,8 @@ model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()  # or hf-h
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 ```
 
-`softmax(logits / {temperature:.6g})` are the calibrated probabilities; the temperature is in `config.json` under `seefit`.
-The class names are under `label_names`. timm's transform resizes with Pillow, whose rounding moves a probability by some thousandths.
+`softmax(logits / {temperature:.6g})` are the calibrated probabilities; the temperature is in `config.json` under `seefit`, the class
+names under `label_names`. timm's transform resizes with Pillow, whose rounding moves a probability by some thousandths.
 """
 
 _UNKNOWN = "`unknown` says how unlike the training pictures a picture is: above 1 it is none of these classes.\n"

@@ -30,6 +30,7 @@ from seefit.evaluation.paired import paired_interval
 from seefit.files import write_bytes
 from seefit.fitting import Fitted, Part, calibrate
 from seefit.models.backbone import Backbone, Stage
+from seefit.models.convert import quietly
 from seefit.training.engine import read_image
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head, fit_head
@@ -162,9 +163,11 @@ def quantise(features: ModelProto, pixels: list[NDArray[np.float32]]) -> bytes:
     options = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "per_channel": True}
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "int8.onnx")
-        quantize_static(features, file, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(QUANTISED), **options)
+        with quietly():
+            quantize_static(features, file, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(QUANTISED), **options)
         model = onnx.load(file)
     for node in model.graph.node:
+        node.name = f"{FEATURES}/{node.name}"  # what stands behind it will have a node `features` again
         node.output[:] = [FEATURES if name == "features" else name for name in node.output]
     model.graph.output[0].name = FEATURES
     return bytes(model.SerializeToString(deterministic=True))
