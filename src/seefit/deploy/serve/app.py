@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +15,6 @@ from starlette.responses import HTMLResponse, Response
 
 from seefit.bundle.bundle import Bundle
 from seefit.bundle.runtime import BATCH
-from seefit.data.image import Undecodable
 from seefit.deploy.serve import handbook
 from seefit.deploy.serve.answering import Answer, Question, answer
 from seefit.deploy.serve.batching import Batcher
@@ -89,7 +88,8 @@ class Server:
         """
         futures = self.batcher.submit(bundle, questions)
         try:
-            answers = await asyncio.wait_for(asyncio.gather(*futures), self.limits.seconds)
+            async with asyncio.timeout(self.limits.seconds):
+                answers = await asyncio.gather(*futures)
         except TimeoutError:
             raise busy(f"an answer within {self.limits.seconds:g} s", "a longer queue") from None
         wrong = sum(found.prediction.error is not None for found in answers)
@@ -199,7 +199,7 @@ def _wanted(explain: str | None, bundle: Bundle) -> tuple[bool, str | None]:
 
 def _result(upload: Upload, found: Answer) -> dict[str, Any] | Refusal:
     error = found.prediction.error
-    return found.told() if error is None else undecodable(upload.name, upload.kind, cast("Undecodable", error))
+    return found.told() if error is None else undecodable(upload.name, upload.kind, error)
 
 
 def json_response(value: Any, bundle: Bundle) -> Response:

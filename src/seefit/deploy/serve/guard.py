@@ -73,7 +73,7 @@ class Access:
             raise refuse(401, "Wrong key", expected="the key of this server", got=got, hint=hint, headers={"WWW-Authenticate": "Bearer"})
 
     def _knows(self, host: str) -> bool:
-        name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+        name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if name in self.hosts:
             return True
         try:
@@ -183,9 +183,9 @@ class Guard:
             await self._refuse(request, broken())
 
     async def _receive(self, request: _Request) -> Message:
-        left = request.deadline - asyncio.get_running_loop().time()
         try:
-            message = await asyncio.wait_for(request.receive(), max(left, 0)) if not request.whole else await request.receive()
+            async with asyncio.timeout_at(request.deadline):
+                message = await request.receive()
         except TimeoutError:
             raise too_slow(self.limits.seconds) from None
         if message["type"] == "http.disconnect":
@@ -206,7 +206,8 @@ class Guard:
             message["headers"] = [*message["headers"], *((name, value) for name, value in more.items() if name not in there)]
         # a client that does not read its answer must not keep it in memory for ever
         try:
-            await asyncio.wait_for(request.send(message), self.limits.seconds)
+            async with asyncio.timeout(self.limits.seconds):
+                await request.send(message)
         except TimeoutError:
             raise ConnectionAbortedError from None
 

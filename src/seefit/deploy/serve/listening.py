@@ -32,11 +32,17 @@ def open_socket(host: str, port: int) -> socket.socket:
         UsageError: The address is taken, or none of this machine.
     """
     try:
+        if not 0 <= port < 2**16:  # else the system takes what remains by division
+            raise OverflowError("a port beyond 65,535")
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         opened = socket.socket(found[0], found[1])
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(found[4])
-        opened.listen(BACKLOG)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind(found[4])
+            opened.listen(BACKLOG)
+        except OSError:
+            opened.close()
+            raise
     except (OSError, OverflowError) as error:
         got = getattr(error, "strerror", None) or str(error)
         raise UsageError(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from seefit.console import one_line
-from seefit.data.image import Undecodable
+from seefit.data.image import Undecodable, Unreadable
 from seefit.errors import DataError, ResourceError, SeefitError, UsageError
 from seefit.files import to_json
 
@@ -83,7 +83,7 @@ def broken() -> Refusal:
     return Refusal(500, SeefitError("The server failed", where="this request", expected="an answer", got="a bug in seefit", hint=hint))
 
 
-def undecodable(name: str, kind: str, error: Undecodable) -> Refusal:
+def undecodable(name: str, kind: str, error: Undecodable | Unreadable) -> Refusal:
     """Return why an image of a client has no answer.
 
     Args:
