@@ -127,6 +127,19 @@ def _converter() -> str:
     return digest.hexdigest()[:16]
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return Chromium; see `test_browser`."""
+    from playwright.sync_api import sync_playwright
+
+    from test_browser import CHROMIUM, OPTIONS
+
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """Return a backbone of three small layers at 32 px."""

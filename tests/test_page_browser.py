@@ -20,23 +20,15 @@ from page_view import DROP, PASTE, View
 from seefit.deploy.serve.corrections import Corrections
 from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.page import Serving
-from test_browser import CHROMIUM, OPTIONS
+from test_browser import CHROMIUM
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
 MANY = tuple(f"a class with a rather long name {i}" for i in range(12))
 MAX_BYTES = 2 * 2**20
 LIMITS = Limits(body_bytes=MAX_BYTES)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +122,12 @@ def test_several_classes_can_be_meant(view: View) -> None:
         pytest.approx(55),
         pytest.approx(45),
     ]
+
+
+def test_a_single_class_with_a_low_score_is_not_called_likely(view: View) -> None:
+    view.choose("low.png")
+    assert view.answered() == "defective 58\u00a0%"
+    assert view.page.inner_text(".set") == "Could be “defective”, but the score is low: look again."
 
 
 def test_why_shows_the_heat_map_and_the_nearest_training_pictures(view: View) -> None:

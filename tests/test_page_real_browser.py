@@ -16,18 +16,10 @@ from page_view import View
 from seefit.bundle.bundle import load
 from seefit.deploy.serve.app import create_app
 from seefit.deploy.serve.corrections import Corrections
-from test_browser import CHROMIUM, OPTIONS
+from test_browser import CHROMIUM
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield opened
-        opened.close()
 
 
 def test_from_a_run_to_a_better_one(browser: Any, train_here: Train, photo_folder: PhotoFolder, tmp_path: Path) -> None:

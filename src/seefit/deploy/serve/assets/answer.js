@@ -91,7 +91,8 @@ function headline(item) {
   }
   const parts = [make("h2", { tabindex: -1 }, label, " ", make("span", { class: "percent" }, percent(score)))];
   if (set) {
-    const key = set.length > 1 ? "could_be" : set.length ? "could_only" : "could_none";
+    const one = score < SURE ? "could_low" : "could_only";
+    const key = set.length > 1 ? "could_be" : set.length ? one : "could_none";
     parts.push(make("p", { class: "set" }, t(key, { names: listed(set) })));
   }
   return parts;
