@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,9 +259,9 @@ def _check_file(path: Path, digest: str) -> None:
         raise damaged(path, f"sha256 {digest[:16]}… as the manifest says", f"{found[:16]}…")
 
 
-def _reference(folder: Path, manifest: dict[str, Any]) -> Reference | OpenVinoReference:
+def _reference(folder: Path, manifest: dict[str, Any]) -> Reference:
     if model_files(manifest) == OPENVINO:
-        return OpenVinoReference(folder / OPENVINO[0])
+        return cast(Reference, OpenVinoReference(folder / OPENVINO[0]))  # it has all that is asked of a Reference
     preprocess, network = graph.split(read_model(folder / "model.onnx"))
     return Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 
@@ -320,7 +320,7 @@ def _shown(shapes: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))[:200] or "nothing"
 
 
-def _golden(reference: Reference | OpenVinoReference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def _golden(reference: Reference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return the answers (N, C) to decoded images."""
     pixels = np.stack([reference.pixels(image) for image in images])
     return reference.run(pixels, ["probabilities"])[0]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.bundle.runtime import BATCH
+from seefit.bundle.runtime import BATCH, ordered_map
+from seefit.environment import threads
 from seefit.errors import ArtefactError, ResourceError
 
 MODEL, WEIGHTS = "model.xml", "model.bin"
@@ -64,6 +65,10 @@ class OpenVinoReference:
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""
         return self._run("network", pixels, [self._outputs[name] for name in outputs])
+
+    def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of each batch of images (3, S, S), in order."""
+        yield from ordered_map(lambda batch: self.run(np.stack(batch), ["features"])[0], batches, workers=threads(), ahead=1)
 
     def _run(self, part: str, batch: NDArray[Any], outputs: Sequence[int]) -> list[NDArray[np.float32]]:
         try:
