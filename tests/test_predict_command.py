@@ -178,12 +178,12 @@ def test_beyond_100_classes_the_best_five_are_given(tmp_path: Path, tiny_backbon
         (
             ["{tmp}/nothing", "{image}"],
             5,
-            "Cannot load the model: {tmp}/nothing. Expected a run, a bundle or an export, got nothing there.",
+            "Cannot load the model: {tmp}/nothing. Expected a run, bundle or export, got nothing there.",
         ),
         (
             ["{image}", "{image}"],
             5,
-            "Cannot load the model: {image}. Expected the folder of a run, a bundle or an export, got a single file.",
+            "Cannot load the model: {image}. Expected the folder of a run, bundle or export, got a single file.",
         ),
         (["{bundle}", "{image}", "--csv", "{tmp}/no/such/folder.csv"], 6, "Cannot write: {tmp}/no/such/folder.csv. "),
         (["{bundle}", "{image}", "--csv", "{tmp}"], 6, "Cannot write: {tmp}. Expected a place that can be written to, got Is a directory."),

@@ -50,7 +50,7 @@ def folder_of(path: Path) -> Path:
     raise ArtefactError(
         "Cannot load the model",
         where=path,
-        expected="a run, a bundle or an export",
+        expected="a run, bundle or export",
         got=got,
         hint="Name a run that `seefit runs` lists as finished",
     )
@@ -64,7 +64,7 @@ def _refused(path: Path) -> ArtefactError:
     else:
         got = "a single file"
     return ArtefactError(
-        "Cannot load the model", where=path, expected="the folder of a run, a bundle or an export", got=got, hint="Name the run folder"
+        "Cannot load the model", where=path, expected="the folder of a run, bundle or export", got=got, hint="Name the run folder"
     )
 
 
