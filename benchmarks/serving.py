@@ -21,13 +21,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving_client import Load, in_own_process, predict_request, put_load, seefit_serve
-
 from seefit.bundle.bundle import Bundle, load
 from seefit.bundle.runtime import BATCH, in_batches, ordered_map
 from seefit.data.demo import read_demo
 from seefit.data.image import decode
 from seefit.environment import threads
+from serving_client import Load, in_own_process, predict_request, put_load, seefit_serve
 
 
 def bare(run: Path, images: Sequence[bytes], seconds: float) -> tuple[float, Load]:

@@ -37,7 +37,7 @@ def test_it_reproduces_predictions_csv(little: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     odd = [tmp_path / name for name in golden_images()]
     paths = [*(photos / row["path"] for row in rows), *odd]
-    command = [sys.executable, "-I", "-W", "error", folder / "predict.py", *paths]
+    command = [sys.executable, "-I", "-W", "error", str(folder / "predict.py"), *map(str, paths)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     told = list(csv.DictReader(io.StringIO(answer.stdout)))
     assert [row["predicted"] for row in told[: len(rows)]] == [row["predicted"] for row in rows]
@@ -69,9 +69,9 @@ def test_it_decodes_odd_kinds_as_seefit_does(tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (41, 61, 4), dtype=np.uint8)
     for mode in ("RGBA", "LA", "CMYK", "P", "1", "L"):
         image = Image.fromarray(wide).convert(mode)
-        name = tmp_path / f"{mode}.{'tiff' if mode == 'CMYK' else 'png'}"
-        image.save(name)
-        assert np.array_equal(standalone.decode(str(name)), decode(name)), mode
+        file = tmp_path / f"{mode}.{'tiff' if mode == 'CMYK' else 'png'}"
+        image.save(file)
+        assert np.array_equal(standalone.decode(str(file)), decode(file)), mode
 
 
 def test_above_16_megapixels_it_averages_boxes(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,7 +265,7 @@ def _check_file(path: Path, digest: str) -> None:
 
 def _reference(folder: Path, manifest: dict[str, Any]) -> Reference:
     if model_files(manifest) == OPENVINO:
-        return OpenVinoReference(folder / OPENVINO[0])
+        return cast(Reference, OpenVinoReference(folder / OPENVINO[0]))  # it has all that is asked of a Reference
     preprocess, network = graph.split(read_model(folder / "model.onnx"))
     return Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 

@@ -50,7 +50,7 @@ def folder_of(path: Path) -> Path:
     raise ArtefactError(
         "Cannot load the model",
         where=path,
-        expected="a run, a bundle or an export",
+        expected="a run, bundle or export",
         got=got,
         hint="Name a run that `seefit runs` lists as finished",
     )
@@ -64,7 +64,7 @@ def _refused(path: Path) -> ArtefactError:
     else:
         got = "a single file"
     return ArtefactError(
-        "Cannot load the model", where=path, expected="the folder of a run, a bundle or an export", got=got, hint="Name the run folder"
+        "Cannot load the model", where=path, expected="the folder of a run, bundle or export", got=got, hint="Name the run folder"
     )
 
 
@@ -136,16 +136,18 @@ def _faults(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "a manifest that matches its own hash", "another content"
 
 
-def export_kind(manifest: dict[str, Any]) -> object:
-    """Return what kind of export a manifest is of; None for the bundle of a run."""
+def export_kind(manifest: dict[str, Any]) -> str | None:
+    """Return what kind of export a manifest is of, an empty text where it says nothing usable; None for the bundle of a run."""
     said = manifest.get("export")
-    return said.get("format", "") if isinstance(said, dict) else said
+    if said is None:
+        return None
+    kind = said.get("format") if isinstance(said, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def model_files(manifest: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of the files that hold the graph."""
-    kind = export_kind(manifest)
-    return EXPORTS[kind] if isinstance(kind, str) and kind in EXPORTS else ONNX
+    return EXPORTS.get(export_kind(manifest) or "", ONNX)
 
 
 def _usable(said: dict[str, Any]) -> dict[str, bool]:

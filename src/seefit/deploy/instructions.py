@@ -45,6 +45,7 @@ resize is many grey levels off.
 {more}
 ```python
 import json
+from pathlib import Path
 
 import numpy as np
 import openvino
@@ -53,7 +54,8 @@ from PIL import Image, ImageOps
 model = openvino.compile_model("model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
 probabilities = model(np.asarray(photo)[None])["probabilities"][0]
-print(json.load(open("bundle.json", encoding="utf-8"))["classes"][probabilities.argmax()], probabilities.max())
+classes = json.loads(Path("bundle.json").read_text("utf-8"))["classes"]
+print(classes[probabilities.argmax()], probabilities.max())
 ```
 
 With seefit:

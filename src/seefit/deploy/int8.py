@@ -150,6 +150,7 @@ def quantise(features: ModelProto, pixels: list[NDArray[np.float32]]) -> bytes:
     import tempfile
 
     import onnx
+    import onnx.compose
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -161,13 +162,15 @@ def quantise(features: ModelProto, pixels: list[NDArray[np.float32]]) -> bytes:
             return None if image is None else {"pixels": image[np.newaxis]}
 
     options = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "per_channel": True}
+    own = onnx.ModelProto()
+    own.CopyFrom(features)  # it is changed by what follows
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "int8.onnx")
         with quietly():
-            quantize_static(features, file, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(QUANTISED), **options)
+            quantize_static(own, file, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=list(QUANTISED), **options)
         model = onnx.load(file)
+    model = onnx.compose.add_prefix(model, f"{FEATURES}/", rename_inputs=False, rename_outputs=False)  # names of its own
     for node in model.graph.node:
-        node.name = f"{FEATURES}/{node.name}"  # what stands behind it will have a node `features` again
         node.output[:] = [FEATURES if name == "features" else name for name in node.output]
     model.graph.output[0].name = FEATURES
     return bytes(model.SerializeToString(deterministic=True))
