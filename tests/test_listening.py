@@ -180,7 +180,7 @@ def test_sigterm_drains_and_is_a_success(tiny_bundle: Path) -> None:
         time.sleep(0.3)
         server.process.terminate()
         deadline = time.monotonic() + 5
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):
             while time.monotonic() < deadline:
                 server.connect().close()
                 time.sleep(0.05)
