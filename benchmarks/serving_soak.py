@@ -1,6 +1,6 @@
 """Whether `seefit serve` stands a long crowd with hostile requests in it: no wrong answer, no 500, no growing memory.
 
-    python benchmarks/serving_soak.py RUN [--minutes 10] [--connections 64] [--hostile 0.05]
+    python benchmarks/serving_soak.py [RUN] [--minutes 10] [--connections 64] [--hostile 0.05]
 
 Every connection asks about images of `demo:elpv` whose answers were taken from a single client before, and compares; a share of the
 requests is hostile: damaged, huge, malformed, half sent, under foreign names. Prints one JSON line; exit 1 when anything is wrong.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from seefit.data.demo import read_demo
-from serving_client import Connection, connect, in_own_process, predict_request, seefit_serve
+from serving_client import Connection, connect, in_own_process, predict_request, run_of, seefit_serve
 
 PAGE_BYTES = 4_096
 
@@ -134,7 +134,7 @@ def crowd(port: int, pid: int, requests: Sequence[bytes], connections: int, host
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--hostile", type=float, default=0.05)
@@ -142,7 +142,7 @@ def main() -> None:
     args = parser.parse_args()
     samples = read_demo("demo:elpv").samples
     requests = [predict_request(sample.path.read_bytes()) for sample in samples[:: len(samples) // args.images]]
-    with seefit_serve(args.run, "--name", "model") as (port, pid, _):
+    with run_of(args.run) as run, seefit_serve(run, "--name", "model") as (port, pid, _):
         seen: Seen = in_own_process(crowd, port, pid, requests, args.connections, args.hostile, 60 * args.minutes)
     third = max(1, len(seen.memory_mb) // 3)
     early, late = (max(mb for _, mb in part) for part in (seen.memory_mb[third : 2 * third] or seen.memory_mb, seen.memory_mb[-third:]))
