@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from seefit.bundle import neighbours as module
-from seefit.bundle.neighbours import Gallery, directions, read_gallery
+from seefit.bundle.neighbours import Float, Gallery, directions, read_gallery
 from seefit.errors import ArtefactError
 
 NAMES = ["a.png", "裂纹 <b>.png", "c.png", "d.png", "e.png"]
@@ -26,14 +26,14 @@ def jpeg(value: int) -> bytes:
 
 
 @pytest.fixture
-def features() -> np.ndarray[Any, Any]:
+def features() -> Float:
     return np.random.default_rng(0).normal(2, 3, (5, 6)).astype(np.float32)
 
 
 @pytest.fixture
-def gallery(features: np.ndarray[Any, Any]) -> Gallery:
-    mean, projection = features.mean(0), np.eye(6, dtype=np.float32) / 3
-    points = directions((features - mean) @ projection).astype(np.float16)
+def gallery(features: Float) -> Gallery:
+    mean, projection = np.asarray(features.mean(0), np.float32), np.full((6, 6), 1 / 3, np.float32) * np.eye(6, dtype=np.float32)
+    points = directions(np.asarray((features - mean) @ projection, np.float32)).astype(np.float16)
     return Gallery(mean, projection, points, np.array([0, 1, 0, 1, 1]), NAMES, [jpeg(40 * i) for i in range(5)])
 
 
@@ -44,7 +44,7 @@ def file(gallery: Gallery, tmp_path: Path) -> Path:
     return path
 
 
-def test_an_image_is_nearest_to_itself_and_the_others_follow_by_their_cosine(file: Path, features: np.ndarray[Any, Any]) -> None:
+def test_an_image_is_nearest_to_itself_and_the_others_follow_by_their_cosine(file: Path, features: Float) -> None:
     read = read_gallery(file, 6, 2)
     assert (list(read.names), list(read.pictures)) == (NAMES, [jpeg(40 * i) for i in range(5)])
     for row, label in enumerate([0, 1, 0, 1, 1]):
@@ -67,7 +67,7 @@ def forged(file: Path, **arrays: Any) -> Path:
     return file
 
 
-FORGED = {
+FORGED: dict[str, tuple[dict[str, Any], str]] = {
     "another graph": ({"mean": np.zeros(7, np.float32)}, "Expected ends int64 (2, any), labels int64 (any,), mean float32 (6,), "),
     "labels of more images": ({"labels": np.zeros(6, np.int64)}, "Expected a point, a class, a name and a picture of every image, got "),
     "no image": (

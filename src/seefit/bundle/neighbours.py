@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,8 @@ class Gallery:
             features: (D,) float32 of the new one, as the graph's output ``features`` has them.
             count: How many are wanted.
         """
-        similarity = self.points.astype(np.float32) @ directions((features - self.mean) @ self.projection)
+        query: Float = directions(np.asarray((features - self.mean) @ self.projection, np.float32))
+        similarity: Float = np.matmul(self.points.astype(np.float32), query)
         best = np.argsort(-similarity, kind="stable")[:count]
         return [Neighbour(int(self.labels[i]), self.names[i], round(float(similarity[i]), 4), self.pictures[i]) for i in best]
 
@@ -81,8 +83,9 @@ class Gallery:
         names = [name.encode("utf-8", "replace") for name in self.names]
         ends = np.cumsum([[len(item) for item in items] for items in (names, self.pictures)], axis=1, dtype=np.int64)
         blobs = {"names": b"".join(names), "pictures": b"".join(self.pictures)}
-        arrays = {"mean": self.mean, "projection": self.projection, "points": self.points, "labels": self.labels, "ends": ends}
-        return save({**arrays, **{name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()}})
+        arrays: dict[str, NDArray[Any]] = {name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()}
+        arrays |= {"mean": self.mean, "projection": self.projection, "points": self.points, "labels": self.labels, "ends": ends}
+        return save(arrays)
 
 
 def directions(points: Float) -> Float:

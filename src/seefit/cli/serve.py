@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seefit.bundle.bundle import load
-from seefit.bundle.manifest import MANIFEST
+from seefit.bundle.manifest import MANIFEST, folder_of, read_manifest
 from seefit.console import Console, one_line
 from seefit.errors import UsageError
 from seefit.files import to_json
+
+if TYPE_CHECKING:
+    from seefit.deploy.serve.corrections import Corrections
 
 KEY_LENGTH, LONGEST_KEY = 16, 1_024
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -32,6 +37,7 @@ def serve(
     max_bytes: int | None = None,
     max_pixels: int | None = None,
     timeout: float | None = None,
+    corrections: Path | None = None,
     json_output: bool = False,
     console: Console,
 ) -> int:
@@ -48,6 +54,7 @@ def serve(
         max_bytes: Of one request.
         max_pixels: Of one image.
         timeout: Seconds for a request.
+        corrections: Folder for corrections from the page; None where they are not wanted.
         json_output: Print ``{"url", "model", "hash", "pid"}`` on stdout when ready.
         console: Where to say how to reach it.
 
@@ -67,6 +74,7 @@ def serve(
     key = None if api_key_file is None else read_key(api_key_file)
     model = model_name(run) if name is None else check_name(name)
     access = Access(known_hosts(host, allow_host or []), addresses=host not in _LOCAL, key=key)
+    kept = None if corrections is None else open_corrections(corrections, run, console)
     if workers < 1:
         raise UsageError("Bad number of workers", where="--workers", expected="at least 1", got=str(workers), hint="Leave it out for 1")
     with open_socket(host, port) as opened:
@@ -84,10 +92,11 @@ def serve(
             console.say(f"{one_line(model)} is served at {url} (how to ask: {url}/docs). Ctrl-C ends it.")
 
         if workers > 1:
-            return Parent(Plan(run, model, limits, access, console.quiet), opened, workers, log).run(on_ready)
+            return Parent(Plan(run, model, limits, access, console.quiet, corrections), opened, workers, log).run(on_ready)
         bundle = load(run)
         log.take_over("uvicorn.error", LOGGER)
-        listen(create_app(bundle, model, limits=limits, access=access, log=log), opened, limits, lambda: on_ready(bundle.hash))
+        app = create_app(bundle, model, limits=limits, access=access, log=log, corrections=kept)
+        listen(app, opened, limits, lambda: on_ready(bundle.hash))
     return 0
 
 
@@ -101,6 +110,22 @@ def _check_installed() -> None:
             got=f"no {', '.join(missing)}",
             hint='Run `pip install "seefit[serve]"`',
         )
+
+
+def open_corrections(folder: Path, run: Path, console: Console) -> Corrections:
+    """Make the folder for corrections and say what becomes of them.
+
+    Raises:
+        ArtefactError: There is no model.
+        ResourceError: The folder cannot be made.
+    """
+    from seefit.deploy.serve.corrections import MOST_BYTES, MOST_IMAGES, Corrections
+
+    kept = Corrections(folder, read_manifest(folder_of(run))["classes"])
+    most = f"at most {MOST_IMAGES:,} pictures and {MOST_BYTES // 2**20:,} MB"
+    console.say(f"Pictures whose answer people correct on the page are kept in {one_line(str(folder))}: {kept.count():,} so far, {most}.")
+    console.say(f"Learn from them: seefit train {shlex.quote(one_line(str(kept.data)))} --extend {shlex.quote(one_line(str(run)))}")
+    return kept
 
 
 def read_key(path: Path) -> bytes:

@@ -19,11 +19,13 @@ from seefit.deploy.serve import handbook
 from seefit.deploy.serve.answering import Answer, Question, answer
 from seefit.deploy.serve.batching import Batcher
 from seefit.deploy.serve.colleagues import Alone, Colleagues, Served
+from seefit.deploy.serve.corrections import Corrections
 from seefit.deploy.serve.guard import Access, Guard
 from seefit.deploy.serve.inference import add_protocol
 from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.logs import Log
 from seefit.deploy.serve.meters import Meters, exposition
+from seefit.deploy.serve.page import Facts, Serving, mount_page
 from seefit.deploy.serve.refusals import Refusal, busy, not_found, refuse, undecodable
 from seefit.deploy.serve.upload import FIELD, Upload, read_form
 from seefit.environment import threads
@@ -112,6 +114,7 @@ def create_app(
     access: Access = Access(),  # noqa: B008
     log: Log = Log(None),  # noqa: B008
     colleagues: Callable[[Served, Meters], Colleagues] = Alone,
+    corrections: Corrections | None = None,
 ) -> FastAPI:
     """Return the server of a model as an ASGI application.
 
@@ -122,6 +125,7 @@ def create_app(
         access: Who may ask.
         log: Where requests are written to.
         colleagues: Makes what a worker knows of the others.
+        corrections: Where corrections from the page are kept; None where they are not wanted.
     """
     server = Server(Served(name, bundle), limits, log)
     server.colleagues = colleagues(server.served, server.meters)
@@ -139,7 +143,12 @@ def create_app(
     _add_predict(app, server)
     add_protocol(app, server, keyed=access.key is not None)
     _add_service(app, server)
+    mount_page(app, lambda: _facts(server.served), Serving(limits, access.key is not None, corrections))
     return app
+
+
+def _facts(served: Served) -> Facts:
+    return Facts(served.name, served.bundle.hash, served.bundle.classes, served.bundle.manifest)
 
 
 def _add_predict(app: FastAPI, server: Server) -> None:

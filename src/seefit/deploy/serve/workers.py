@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from seefit.bundle.bundle import load
 from seefit.deploy.serve.colleagues import Colleagues, Served
+from seefit.deploy.serve.corrections import Corrections
 from seefit.deploy.serve.guard import LOGGER, Access
 from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.logs import Log
@@ -48,6 +49,7 @@ class Plan:
         limits: Of the server.
         access: Who may ask.
         quiet: Whether requests are not logged.
+        corrections: The folder for corrections from the page; None where they are not wanted.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Plan:
     limits: Limits
     access: Access
     quiet: bool = False
+    corrections: Path | None = None
 
 
 class Joined:
@@ -165,7 +168,8 @@ def work(plan: Plan, opened: socket.socket, pipe: Connection, expected: str) -> 
         joined.append(Joined(pipe, served, meters))
         return joined[0]
 
-    app = create_app(bundle, plan.name, limits=plan.limits, access=plan.access, log=log, colleagues=colleagues)
+    kept = None if plan.corrections is None else Corrections(plan.corrections, bundle.classes)
+    app = create_app(bundle, plan.name, limits=plan.limits, access=plan.access, log=log, colleagues=colleagues, corrections=kept)
     listen(app, opened, plan.limits, lambda: joined[0].send(READY, 0, bundle.hash))
 
 
