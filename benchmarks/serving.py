@@ -2,12 +2,12 @@
 
     python benchmarks/serving.py [RUN] [--seconds 15] [--rounds 3] [--connections 64] [--images 200]
 
-Client and server run on this computer, in processes of their own. RUN is a run or a bundle; without one `demo:elpv` is
-trained on. The images are 300 px PNGs of `demo:elpv`. The bare call is decode and the same graph in a loop, from bytes in memory: with as many threads
-and images a batch as the server where images per second are compared, one image after the other where latencies are. The plain
-handler is what a tutorial shows: `def predict(file: UploadFile)`, uvicorn, one run of the graph a request. It is compared twice: with
-every connection asking as fast as answers come, where the mean latency follows from the images per second alone (connections / rate,
-Little's law), and with requests that come at the same rate to both. Sides take turns; medians of rounds. Prints one JSON line.
+Client and server run on this computer, in processes of their own. RUN is a run or a bundle; without one `demo:elpv` is trained on.
+The images are 300 px PNGs of `demo:elpv`. The bare call is decode and the same graph in a loop, from bytes in memory: with as many
+threads and images a batch as the server where images per second are compared, one image after the other where latencies are. The
+plain handler is what a tutorial shows: `def predict(file: UploadFile)`, uvicorn, one run of the graph a request. It is compared twice:
+with every connection asking as fast as answers come, where the mean latency follows from the images per second alone (connections /
+rate, Little's law), and with requests that come at the same rate to both. Sides take turns; medians of rounds. Prints one JSON line.
 """
 
 from __future__ import annotations
