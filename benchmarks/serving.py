@@ -1,12 +1,13 @@
 """How fast `seefit serve` answers, against the bare call and against a plain FastAPI handler with the same graph.
 
-    python benchmarks/serving.py RUN [--seconds 15] [--rounds 3] [--connections 64] [--images 200]
+    python benchmarks/serving.py [RUN] [--seconds 15] [--rounds 3] [--connections 64] [--images 200]
 
-Client and server run on this computer, in processes of their own. RUN is a run or a bundle (`seefit train demo:elpv --out RUN`); the images
-are 300 px PNGs of `demo:elpv`. The bare call is decode and the same graph in a loop, in this process, from bytes in memory: with as many
-threads and images a batch as the server where images per second are compared, one image after the other where latencies are. The plain handler
-is what a tutorial shows: `def predict(file: UploadFile)`, uvicorn, one run of the graph a request. Sides take turns; medians of rounds.
-Prints one JSON line.
+Client and server run on this computer, in processes of their own. RUN is a run or a bundle; without one `demo:elpv` is trained on.
+The images are 300 px PNGs of `demo:elpv`. The bare call is decode and the same graph in a loop, from bytes in memory: with as many
+threads and images a batch as the server where images per second are compared, one image after the other where latencies are. The
+plain handler is what a tutorial shows: `def predict(file: UploadFile)`, uvicorn, one run of the graph a request. It is compared twice:
+with every connection asking as fast as answers come, where the mean latency follows from the images per second alone (connections /
+rate, Little's law), and with requests that come at the same rate to both. Sides take turns; medians of rounds. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from seefit.bundle.runtime import BATCH, in_batches, ordered_map
 from seefit.data.demo import read_demo
 from seefit.data.image import decode
 from seefit.environment import threads
-from serving_client import Load, in_own_process, predict_request, put_load, seefit_serve
+from serving_client import Load, in_own_process, predict_request, put_load, run_of, seefit_serve
+
+SAME_LOAD = 0.7  # of the images/s of the bare call: requests come at this rate to both servers, whatever they answer
 
 
 def bare(run: Path, images: Sequence[bytes], seconds: float) -> tuple[float, Load]:
@@ -108,12 +111,16 @@ def measure(run: Path, requests: Sequence[bytes], images: Sequence[bytes], conne
         alone = in_own_process(put_load, port, requests, 1, seconds)
         top = in_own_process(put_load, port, requests, connections, seconds)
         half = in_own_process(put_load, port, requests, connections, seconds, top.rate / 2)
+        same = in_own_process(put_load, port, requests, connections, seconds, SAME_LOAD * bare_rate)
+    found["served_same_load_p99_ms"] = same.percentile(0.99)
     found |= {f"served_p{p}_ms": alone.percentile(p / 100) for p in (50, 99)}
     found |= {"served_images_s": top.rate, "served_top_p99_ms": top.percentile(0.99), "served_half_p99_ms": half.percentile(0.99)}
     found |= {"client_ms": 1_000 * top.client_s / len(top.latencies), "not_200": sum(n for s, n in top.statuses.items() if s != 200)}
     with plain_server(run) as port:
         in_own_process(put_load, port, requests, 2, 1.0)
         other = in_own_process(put_load, port, requests, connections, seconds)
+        same = in_own_process(put_load, port, requests, connections, seconds, SAME_LOAD * bare_rate)
+    found["plain_same_load_p99_ms"] = same.percentile(0.99)
     return found | {"plain_images_s": other.rate, "plain_top_p99_ms": other.percentile(0.99)}
 
 
@@ -125,13 +132,14 @@ def ratios(found: dict[str, float]) -> dict[str, float]:
         "p99_of_bare": found["served_p99_ms"] / found["bare_p99_ms"],
         "half_load_p99_of_bare": found["served_half_p99_ms"] / found["bare_p99_ms"],
         "served_of_plain": found["served_images_s"] / found["plain_images_s"],
+        "same_load_p99_of_plain": found["served_same_load_p99_ms"] / found["plain_same_load_p99_ms"],
         "p99_of_plain": found["served_top_p99_ms"] / found["plain_top_p99_ms"],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
@@ -140,11 +148,10 @@ def main() -> None:
     samples = read_demo("demo:elpv").samples
     images = [sample.path.read_bytes() for sample in samples[:: max(1, len(samples) // args.images)]]
     requests = [predict_request(image) for image in images]
-    rounds = [measure(args.run, requests, images, args.connections, args.seconds) for _ in range(args.rounds)]
+    with run_of(args.run) as run:
+        rounds = [measure(run, requests, images, args.connections, args.seconds) for _ in range(args.rounds)]
     compared = [ratios(found) for found in rounds]
-    median = {
-        key: round(statistics.median(entry[key] for entry in entries), 3) for entries in (rounds, compared) for key in entries[0]
-    }
+    median = {key: round(statistics.median(entry[key] for entry in entries), 3) for entries in (rounds, compared) for key in entries[0]}
     print(json.dumps({"connections": args.connections, "seconds": args.seconds, "rounds": args.rounds, **median}))
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 BOUNDARY = "a-line-that-no-image-holds"
-SERVE = "from seefit.cli.main import run; run()"
+SEEFIT = "from seefit.cli.main import run; run()"
 
 
 def predict_request(data: bytes, path: str = "/predict") -> bytes:
@@ -140,10 +141,23 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 @contextlib.contextmanager
+def run_of(given: Path | None) -> Iterator[Path]:
+    """Yield the run that was named, else one that is trained on `demo:elpv` and removed afterwards."""
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        command = [sys.executable, "-c", SEEFIT, "train", "demo:elpv", "--out", str(run), "--quiet", "--json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        yield run
+
+
+@contextlib.contextmanager
 def seefit_serve(run: Path, *options: str) -> Iterator[tuple[int, int, float]]:
     """Start `seefit serve`; yield port, process number and the seconds until it was ready."""
     begun = time.perf_counter()
-    command = [sys.executable, "-c", SERVE, "serve", str(run), "--port", "0", "--json", "--quiet", *options]
+    command = [sys.executable, "-c", SEEFIT, "serve", str(run), "--port", "0", "--json", "--quiet", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         text = ""

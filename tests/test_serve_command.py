@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,10 @@ def test_the_default_is_this_computer_alone_and_ctrl_c_is_an_end_like_any(tiny_b
         code, said = server.end()
     assert (code, "warning" in said) == (0, False)
     assert f"is served at http://127.0.0.1:{server.port} (how to ask: http://127.0.0.1:{server.port}/docs). Ctrl-C ends it." in said
+
+
+def test_a_damaged_model_is_told_with_several_workers_too(tiny_bundle: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(tiny_bundle, tmp_path / "model")
+    (place / "head.safetensors").write_bytes(b"x")
+    answer = seefit("serve", place, "--port", "0", "--workers", "2", "--json")
+    assert (answer.code, answer.error()["message"].startswith("The bundle is damaged")) == (5, True)
