@@ -6,7 +6,6 @@ Needs Chromium at one of `PLACES` (on Debian the package ``chromium``); without 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
