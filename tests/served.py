@@ -116,7 +116,7 @@ def serving(folder: Path, *arguments: object, **limits: float) -> Iterator[Runni
     os.close(handle)
     try:
         assert process.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not lines or lines[-1] != "}\n":
             lines.append(process.stdout.readline())
             assert lines[-1], Path(name).read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from seefit.deploy.serve.refusals import Refusal
 
 
 def test_jobs_share_batches_of_one_key_and_keep_their_order() -> None:
-    begun, go, seen = threading.Event(), threading.Event(), []
+    begun, go = threading.Event(), threading.Event()
+    seen: list[Any] = []
 
     def work(key: object, jobs: Sequence[int]) -> list[int]:
         begun.set()
@@ -79,7 +81,8 @@ def test_an_error_is_told_and_the_thread_lives_on() -> None:
 
 
 def test_a_client_that_left_is_not_worked_for() -> None:
-    begun, go, seen = threading.Event(), threading.Event(), []
+    begun, go = threading.Event(), threading.Event()
+    seen: list[Any] = []
 
     def work(_: object, jobs: Sequence[int]) -> Sequence[int]:
         begun.set()
@@ -93,7 +96,7 @@ def test_a_client_that_left_is_not_worked_for() -> None:
         gone, last = batcher.submit("a", [1, 2])
         gone.cancel()
         go.set()
-        assert await asyncio.gather(first, last) == [0, 2]
+        assert list(await asyncio.gather(first, last)) == [0, 2]
 
     batcher: Batcher[int, int] = Batcher(work, threads=1, size=1, waiting=5)
     asyncio.run(ask())

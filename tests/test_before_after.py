@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from made_run import write_rows
-from seefit.evaluation.before_after import compare_predictions, paired_gain
+from seefit.evaluation.before_after import compare_predictions
 from seefit.evaluation.intervals import paired_difference, wilson
 
 HEADER = ["path", "label", "predicted"]
@@ -69,22 +68,3 @@ def test_groups_widen_the_intervals(files: tuple[Path, Path]) -> None:
         narrow, wide = (found[side]["accuracy"] for found in (alone, grouped))
         assert narrow["value"] == wide["value"]
         assert wide["high"] - wide["low"] > narrow["high"] - narrow["low"], side
-
-
-def test_the_interval_of_a_gain_holds_the_truth() -> None:
-    """Two models that are right together or not, in groups of 5 that share their luck: 95 of 100 intervals hold the true gain of 0."""
-    rng, held = np.random.default_rng(0), 0
-    for seed in range(100):
-        luck = np.repeat(rng.random(40) < 0.5, 5)
-        first, second = (np.where(luck == side, rng.random(200) < 0.9, rng.random(200) < 0.7) for side in (True, False))
-        found = paired_gain(first, second, np.repeat(np.arange(40), 5), replicates=200, seed=seed)
-        assert found.low is not None and found.high is not None
-        held += found.low <= 0 <= found.high
-    assert held >= 90
-
-
-def test_no_change_is_not_certain() -> None:
-    found = paired_gain(np.ones(10, bool), np.ones(10, bool), None)
-    assert found.value == 0
-    assert found.low is not None and found.low < 0
-    assert found.high is not None and found.high > 0

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forged import Spoil, change_model, damage, refusal, reseal, save_tensors
-from seefit.bundle import bundle as module
+from seefit.bundle import model_file as module
 from seefit.bundle.bundle import load
 from seefit.errors import ArtefactError, SeefitError
 from seefit.models.backbone import Backbone

@@ -163,7 +163,7 @@ def test_64_clients_get_what_one_client_gets_and_memory_stays(running: Running) 
 
 def test_too_many_connections_are_told_so_at_once(running: Running) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(LIMITS["connections"]):  # type: ignore[arg-type]
+        for _ in range(100):
             stack.enter_context(running.connect())
         time.sleep(0.1)
         reply = read_reply(stack.enter_context(running.connect()))
@@ -180,7 +180,7 @@ def test_sigterm_drains_and_is_a_success(tiny_bundle: Path) -> None:
         time.sleep(0.3)
         server.process.terminate()
         deadline = time.monotonic() + 5
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):
             while time.monotonic() < deadline:
                 server.connect().close()
                 time.sleep(0.05)

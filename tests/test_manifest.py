@@ -232,7 +232,7 @@ KEYS = (
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     changes=st.dictionaries(st.sampled_from(KEYS), JSON, min_size=1, max_size=3),
     files=st.dictionaries(st.text(max_size=8), JSON, max_size=1),
@@ -244,7 +244,7 @@ def test_no_content_gets_past_with_another_error(tiny_bundle: Path, changes: dic
     _read_or_refuse(json.dumps(manifest).encode())
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(start=st.integers(0, 2000), cut=st.integers(0, 40), put=st.binary(max_size=20))
 def test_no_bytes_get_past_with_another_error(tiny_bundle: Path, start: int, cut: int, put: bytes) -> None:
     text = (tiny_bundle / MANIFEST).read_bytes()

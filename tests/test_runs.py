@@ -17,6 +17,7 @@ from seefit.environment import started
 from seefit.errors import ResourceError, RunError
 from seefit.runs import (
     LOCK,
+    SORTS,
     check_free,
     delete_runs,
     is_finished,
@@ -28,6 +29,7 @@ from seefit.runs import (
     read_metrics,
     resumable,
     resume_command,
+    select_runs,
 )
 
 HOLD = """
@@ -197,7 +199,7 @@ def test_runs_are_listed_newest_first_with_their_state(tmp_path: Path, held: tup
         (folder / name).write_text(CONFIG)
     found = list_runs(tmp_path)
     assert [(run.run.name, run.state) for run in found] == [("held", "running"), ("broken", "unfinished"), ("old", "finished")]
-    assert found[2] == type(found[2])(old, "finished", "photos", "lite0", found[2].created, "test", FIGURE, FIGURE)
+    assert found[2] == type(found[2])(old, "finished", "photos", "lite0", found[2].created, "test", FIGURE, FIGURE, None, None, [])
 
 
 def test_a_run_is_there_from_its_first_file_on_and_finished_with_its_last(tmp_path: Path) -> None:
@@ -326,3 +328,14 @@ def test_the_command_line_refuses_a_run_in_use_quickly(held: tuple[Path, int], t
     assert process.returncode == 4
     assert f"got process {held[1]}." in err
     assert "Traceback" not in err
+
+
+def test_runs_are_sorted_by_what_they_have(tmp_path: Path) -> None:
+    for name, value, total, age in [("a", 0.7, 5.0, 10), ("b", 0.9, 9.0, 30), ("c", None, None, 20)]:
+        figures = {"auc": {"value": value}, "accuracy": {"value": value}, "balanced_accuracy": None}
+        make_folder(tmp_path / name, metrics={**METRICS, "test": figures, "seconds": {"total": total}}, age=age)
+    found = list_runs(tmp_path)
+    orders = {sort: "".join(run.run.name for run in select_runs(found, sort=sort)) for sort in SORTS}
+    assert orders == {"made": "acb", "run": "abc", "balanced_accuracy": "acb", "accuracy": "bac", "auc": "bac", "seconds": "abc"}
+    assert select_runs(found, data="PHOTO", backbone="lite", state="unfinished") == found
+    assert select_runs(found, data="photograph") == select_runs(found, state="running") == []

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from command import Answer, seefit
+from seefit.lineage import record_parent
 
 
 @pytest.fixture
@@ -28,11 +30,13 @@ def test_runs_are_listed_with_their_figures(folder: Path, trained: Path) -> None
     data = str(trained.parent / "photos")
     assert good == {
         "run": str(folder / "good"), "state": "finished", "data": data, "backbone": "lite0", "part": "test",
-        "balanced_accuracy": stored["test"]["balanced_accuracy"], "accuracy": stored["test"]["accuracy"],
+        "balanced_accuracy": stored["test"]["balanced_accuracy"], "accuracy": stored["test"]["accuracy"], "auc": stored["test"]["auc"],
+        "seconds": stored["seconds"]["total"], "made": good["made"], "from": [],
     }  # fmt: skip
+    assert datetime.fromisoformat(good["made"]).timestamp() == int((folder / "good" / "config.yaml").stat().st_mtime)
     assert begun == {
         "run": str(folder / "begun"), "state": "unfinished", "data": data, "backbone": "lite0", "part": "",
-        "balanced_accuracy": None, "accuracy": None,
+        "balanced_accuracy": None, "accuracy": None, "auc": None, "seconds": None, "made": begun["made"], "from": [],
     }  # fmt: skip
     table = seefit("runs", folder).out
     figure = stored["test"]["balanced_accuracy"]
@@ -71,3 +75,42 @@ def test_what_is_no_run_is_not_deleted(folder: Path) -> None:
     )
     assert (folder / "good" / "metrics.json").is_file()
     assert seefit("runs", "--delete", folder / "good") == Answer(0, f"deleted {folder / 'good'}\n", "")
+
+
+def test_runs_are_chosen_and_sorted(folder: Path) -> None:
+    def names(*options: str) -> list[str]:
+        return [Path(entry["run"]).name for entry in seefit("runs", folder, *options, "--json").json["runs"]]
+
+    assert names("--sort", "balanced_accuracy") == ["good", "begun"]  # the one without a figure comes last
+    assert names("--sort", "run") == ["begun", "good"]
+    assert names("--state", "unfinished") == ["begun"]
+    assert sorted(names("--backbone", "LITE")) == ["begun", "good"]
+    assert names("--backbone", "resnet") == names("--data", "elsewhere") == []
+    assert seefit("runs", folder, "--data", "elsewhere") == Answer(0, f"None of the 2 runs in {folder} is such a one.\n", "")
+
+
+@pytest.mark.parametrize(("option", "kind"), [("--state", "state"), ("--sort", "order")])
+def test_an_unknown_state_or_order_is_named(folder: Path, option: str, kind: str) -> None:
+    answer = seefit("runs", folder, option, "finish", "--json")
+    assert answer.code == 2
+    assert answer.error()["message"] == f"Unknown {kind}: finish. Expected a known {kind}, got 'finish'."
+
+
+def test_the_list_tells_where_runs_came_from(folder: Path) -> None:
+    record_parent(folder / "good", "tune", folder / "search-1")
+    assert "tuned by search-1" in seefit("runs", folder).out
+    (good,) = seefit("runs", folder, "--state", "finished", "--json").json["runs"]
+    assert good["from"] == [{"kind": "tune", "from": str(folder / "search-1")}]
+
+
+def test_a_run_that_another_extends_is_kept(folder: Path) -> None:
+    config = folder / "begun" / "config.yaml"
+    config.write_text(config.read_text().replace("resolved:\n", f"resolved:\n  extended_from: {folder / 'good'}\n"))
+    assert "extends good" in seefit("runs", folder).out
+    answer = seefit("runs", "--delete", folder / "good")
+    assert answer.code == 4
+    assert answer.err == (
+        f"error: Cannot delete: {folder / 'good'}. Expected a run that no other run extends, got one that is extended by begun.\n"
+        "Delete those too, each with its own --delete, or keep this one.\n"
+    )
+    assert seefit("runs", "--delete", folder / "good", "--delete", folder / "begun").code == 0

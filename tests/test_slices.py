@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seefit.evaluation.slices import Slice, cut_slices, fisher, holm, judge_slices
+from seefit.evaluation.slices import Slice, cut_slices, fisher, judge_slices
 
 
 def members(n: int, count: int) -> np.ndarray:
@@ -95,12 +95,6 @@ def test_slices_of_chance_are_seldom_called_bad() -> None:
         numbers = {name: rng.normal(size=200) for name in "abcde"}
         wrong += any(one.bad for one in judge_slices(cut_slices(numbers, {}), rng.random(200) < 0.8))
     assert wrong <= 16
-
-
-def test_holm() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_fisher_is_scipys() -> None:

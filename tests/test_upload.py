@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -23,7 +24,7 @@ FILES = st.lists(st.tuples(st.text("abc-é.", min_size=1, max_size=8), st.binary
 def parse(body: bytes, cuts: Sequence[int] = (), kind: str = FORM) -> list[Upload]:
     parser = FormParser(kind, LIMITS)
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parser.feed(body[start:end])
     return parser.finish()
 

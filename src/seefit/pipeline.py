@@ -314,6 +314,7 @@ def _write_fitted(run: Path, config: str, head: Head, epochs: list[dict[str, Any
         write_table(run / "history.csv", list(epochs[0]), (list(epoch.values()) for epoch in epochs))
         return
     header = ["strength", "fold_nll", "fold_nll_se", "fold_balanced_accuracy", "train_nll", "train_balanced_accuracy"]
+    header += ["nll_gap", "accuracy_gap"]
     write_table(run / "history.csv", header, (list(asdict(point).values()) for point in head.path))
 
 

@@ -14,25 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from seefit.environment import is_alive, started
-from seefit.errors import RunError, raise_all
+from seefit.errors import RunError, raise_all, unknown_name
 from seefit.files import clear_leftovers, is_leftover, resource_error
+from seefit.lineage import Parent, read_parents
 
 LOCK = ".lock"
 RUNS = Path("runs")
 CONFIG = "config.yaml"
 STARTED_IN = "started_in"  # under `resolved` in config.yaml: the folder that relative paths are meant from; at first nothing else is there
+STATES = ("finished", "running", "unfinished")
+SORTS = ("made", "run", "balanced_accuracy", "accuracy", "auc", "seconds")
 _EARLY = frozenset({LOCK, CONFIG, "skipped.csv"})  # what a run holds before its images are split
 
 
-def new_run(out: Path | None, stem: str) -> Path:
-    """Make a run folder: ``out``, or ``runs/<stem>-<n>`` with the first free n.
+def new_run(out: Path | None, stem: str, *, below: Path | None = None) -> Path:
+    """Make a run folder: ``out``, or ``runs/<stem>-<n>`` with the first free n; ``below`` another folder than ``runs``.
 
     Raises:
         RunError: ``out`` holds files already, or another process works in it (named by its pid).
         ResourceError: The place cannot be written to.
     """
     if out is None:
-        return _numbered(stem)
+        return _numbered(stem, below or RUNS)
     try:
         out.mkdir(parents=True, exist_ok=True)
         taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not is_leftover(entry.name))
@@ -64,11 +67,11 @@ def _occupied(out: Path, taken: Sequence[str]) -> RunError:
     return RunError("The run folder is occupied", where=out, expected="a new or empty folder", got=got, hint=hint)
 
 
-def _numbered(stem: str) -> Path:
+def _numbered(stem: str, below: Path) -> Path:
     clean = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem).strip("-.") or "run"
     number = 1
     while True:
-        folder = RUNS / f"{clean}-{number}"
+        folder = below / f"{clean}-{number}"
         try:
             folder.mkdir(parents=True)
             return folder
@@ -213,6 +216,9 @@ class Listed:
     headline: str
     accuracy: dict[str, float | None] | None
     balanced_accuracy: dict[str, float | None] | None
+    auc: dict[str, float | None] | None
+    seconds: float | None  # that training took in all
+    parents: list[Parent]
 
 
 def list_runs(folder: Path = RUNS) -> list[Listed]:
@@ -221,6 +227,45 @@ def list_runs(folder: Path = RUNS) -> list[Listed]:
         return []
     found = [_listed(config.parent) for config in folder.glob("*/config.yaml") if is_run(config.parent)]
     return sorted(found, key=lambda run: (-run.created, str(run.run)))
+
+
+def select_runs(
+    found: Sequence[Listed], *, data: str | None = None, backbone: str | None = None, state: str | None = None, sort: str = "made"
+) -> list[Listed]:
+    """Return some of the runs in another order: best, newest or fastest first, and last those that do not have what they are sorted by.
+
+    Args:
+        found: From `list_runs`.
+        data: A piece of the name of the data; capitals do not matter.
+        backbone: A piece of the backbone's name.
+        state: One of `STATES`.
+        sort: One of `SORTS`.
+
+    Raises:
+        UsageError: There is no such state or order.
+    """
+    if state is not None and state not in STATES:
+        unknown_name("state", state, STATES)
+    if sort not in SORTS:
+        unknown_name("order", sort, SORTS)
+    chosen = [run for run in found if _holds(run.data, data) and _holds(run.backbone, backbone) and state in {None, run.state}]
+    return sorted(chosen, key=lambda run: _rank(run, sort))
+
+
+def _holds(name: str, piece: str | None) -> bool:
+    return piece is None or piece.casefold() in name.casefold()
+
+
+def _rank(run: Listed, by: str) -> tuple[bool, Any]:
+    """Return what sorts a run; without the figure it comes last."""
+    if by == "made":
+        return False, -run.created
+    if by == "run":
+        return False, str(run.run)
+    if by == "seconds":
+        return run.seconds is None, run.seconds or 0.0
+    value = (getattr(run, by) or {}).get("value")
+    return value is None, -(value or 0.0)
 
 
 def is_run(folder: Path) -> bool:
@@ -252,7 +297,7 @@ def _listed(run: Path) -> Listed:
     state = "finished" if is_finished(run) else "running" if _holder(run) else "unfinished"
     headline = metrics.get("headline", "")
     figures = metrics.get(headline) or {}
-    created = (run / "config.yaml").stat().st_mtime
+    created, seconds = (run / "config.yaml").stat().st_mtime, metrics.get("seconds")
     return Listed(
         run,
         state,
@@ -262,17 +307,22 @@ def _listed(run: Path) -> Listed:
         headline,
         figures.get("accuracy"),
         figures.get("balanced_accuracy"),
+        figures.get("auc"),
+        seconds.get("total") if isinstance(seconds, dict) else None,
+        read_parents(run, config),
     )
 
 
 def delete_runs(folders: Sequence[Path]) -> None:
     """Delete run folders: only what training made, only when no process works in any, and either all or none.
 
+    A run that another one beside it extends stays, unless that one is deleted with it: it holds the older images' names and weights.
+
     Raises:
-        RunError: One is no run, is in use, or is a link; then nothing is deleted.
+        RunError: One is no run, is in use, is a link, or is extended by another; then nothing is deleted.
         ResourceError: The system refuses.
     """
-    raise_all([problem for run in folders if (problem := _undeletable(run))])
+    raise_all([problem for run in folders if (problem := _undeletable(run) or _extended(run, folders))])
     for run in dict.fromkeys(folders):
         try:
             shutil.rmtree(run.absolute())
@@ -288,3 +338,20 @@ def _undeletable(run: Path) -> RunError | None:
         return None
     got = "a link" if run.is_symlink() else "a folder that training did not make" if run.is_dir() else "no such folder"
     return RunError("Cannot delete", where=run, expected="the folder of a run", got=got, hint="`seefit runs` lists the runs")
+
+
+def _extended(run: Path, doomed: Sequence[Path]) -> RunError | None:
+    """Return the error where a run that stays extends this one."""
+    gone = {other.resolve() for other in doomed}
+    heirs = [
+        other.run.name
+        for other in list_runs(run.absolute().parent)
+        if other.run.resolve() not in gone and any(one.kind == "extend" and one.path.resolve() == run.resolve() for one in other.parents)
+    ]
+    if not heirs:
+        return None
+    names = ", ".join(sorted(heirs))
+    hint = "Delete those too, each with its own --delete, or keep this one"
+    return RunError(
+        "Cannot delete", where=run, expected="a run that no other run extends", got=f"one that is extended by {names}", hint=hint
+    )

@@ -151,6 +151,12 @@ def summary(
 @lookups.command()
 def runs(
     folder: Annotated[Path, typer.Argument(help="Where the run folders are.")] = Path("runs"),
+    data: Annotated[str | None, typer.Option(help="Only runs on data with this in its name.", show_default="all")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Only runs of backbones with this in their name.", show_default="all")] = None,
+    state: Annotated[str | None, typer.Option(help="Only finished, running or unfinished ones.", show_default="all")] = None,
+    sort: Annotated[
+        str, typer.Option(help="made (newest first), run, seconds, or the best first by balanced_accuracy, accuracy or auc.")
+    ] = "made",
     delete: Annotated[list[Path] | None, typer.Option(help="Delete this run folder (repeatable).", show_default=False)] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -158,10 +164,10 @@ def runs(
     device: o.Device = None,
     debug: o.Debug = False,
 ) -> int:
-    """List runs with their figures, or delete some."""
+    """List runs with their figures and what they came from, or delete some."""
     from seefit.cli.runs import runs as command
 
-    return command(folder, delete=delete or [], json_output=json)
+    return command(folder, data=data, backbone=backbone, state=state, sort=sort, delete=delete or [], json_output=json)
 
 
 @lookups.command()

@@ -108,6 +108,7 @@ def train(
     image_size: o.ImageSize = None,
     fit: o.Fit = None,
     class_weights: o.ClassWeights = None,
+    probe_views: o.ProbeViews = None,
     val: o.Val = None,
     test: o.Test = None,
     test_from_val: o.TestFromVal = None,

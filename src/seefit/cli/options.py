@@ -69,6 +69,10 @@ Fit = Annotated[str | None, _model(help="crop, pad or squash what is not square;
 ClassWeights = Annotated[
     str | None, _model(help="none, balanced (rare classes count more), or prior (shift to equal shares).", default="none")
 ]
+ProbeViews = Annotated[
+    int | None,
+    _model("--probe-views", help="Views of each training image (--augment) that a probe is fitted on; 1: the image alone.", default="1"),
+]
 Preset = Annotated[
     str | None,
     _model(

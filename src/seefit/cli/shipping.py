@@ -14,6 +14,35 @@ shipping = typer.Typer()
 
 
 @shipping.command()
+def export(
+    run: o.RunPath,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="onnx (one file, runs anywhere), openvino, int8 (smaller, faster, less exact), or hub (for timm and the Hugging Face hub)."
+        ),
+    ] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="The folder to write, new or empty.", show_default="RUN/export/<format>")] = None,
+    push: Annotated[
+        str | None, typer.Option(help="With hub: upload to this repository, as OWNER/NAME; takes a network.", show_default="no upload")
+    ] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="With int8: by how many points accuracy on the validation part may fall.", show_default="1")
+    ] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Export a finished run, and prove that the export answers as the trained model does."""
+    from seefit.cli.export import export as command
+
+    limit = {} if max_drop is None else {"max_drop": max_drop}
+    return command(run, format, out=out, push=push, **limit, json_output=json, console=Console(quiet=quiet))
+
+
+@shipping.command()
 def serve(
     run: Annotated[Path, typer.Argument(help="A run, a bundle or an export.", show_default=False)],
     host: Annotated[str, typer.Option(help="Address to listen at. The default is open to this computer alone.")] = "127.0.0.1",

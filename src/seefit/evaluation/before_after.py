@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from seefit.data.dataset import natural_order
 from seefit.data.tables import read_table
-from seefit.evaluation.facts import number_units
-from seefit.evaluation.intervals import Estimate, Ints, estimate, paired_difference, percentile_interval, resamples
 from seefit.evaluation.metrics import judge
-from seefit.evaluation.roc import column_sums
+from seefit.evaluation.paired import paired_interval
 
 ELSEWHERE = ""  # stands for every class that the judged images do not have
 SHOWN = ("accuracy", "balanced_accuracy")
@@ -54,7 +52,7 @@ def compare_predictions(
     units = None if groups is None else np.array([groups[row["path"]] for _, row in rows])
     figures = [judge(_certain(answers, len(classes)), labels, [*classes, ELSEWHERE], groups=units, seed=seed).to_json() for answers in said]
     right = [answers == labels for answers in said]
-    difference = paired_gain(right[0], right[1], number_units(units, len(rows)), seed=seed)
+    difference = paired_interval(right[0], right[1], units, seed=seed)
     sides = dict(zip(("before", "after"), figures, strict=True))
     return {
         "n": len(rows),
@@ -65,31 +63,6 @@ def compare_predictions(
             for name in classes
         },
     }
-
-
-def paired_gain(
-    before: NDArray[np.bool_], after: NDArray[np.bool_], units: Ints | None, *, replicates: int = 1000, seed: int = 0
-) -> Estimate:
-    """Return how much higher the second of two accuracies on the same images is, with its 95 % interval.
-
-    Args:
-        before: (N,) where the first is right.
-        after: (N,) where the second is right.
-        units: (N,) groups as 0 to G - 1: whole groups are resampled, and the interval is never narrower than that of
-            independent images, `seefit.evaluation.intervals.paired_difference`. None for independent images.
-        replicates: How many resamples the bootstrap takes.
-        seed: Of the bootstrap.
-    """
-    better, worse = int((after & ~before).sum()), int((before & ~after).sum())
-    low, high = paired_difference(better, worse, len(before))
-    if units is not None:
-        gain = after.astype(np.float32) - before
-        drawn = [
-            column_sums([gain], counts)[0] / counts.sum(axis=0) for counts in resamples(len(gain), units, replicates=replicates, seed=seed)
-        ]
-        ends = percentile_interval(np.concatenate(drawn), int(units.max()) + 1)
-        low, high = float(np.fmin(low, ends[0])), float(np.fmax(high, ends[1]))
-    return estimate((better - worse) / len(before), low, high)
 
 
 def _numbers(names: list[str], classes: list[str]) -> NDArray[np.intp]:

@@ -131,13 +131,8 @@ def judge(
     """
     facts = gather_facts(probabilities, labels, len(classes), weights, majority)
     units = number_units(groups, len(facts.labels))
-    ones = np.ones((len(facts.labels), 1), dtype=np.float32)
-    figures, counts = _figures(facts, ones)
-    ranks, rounds = _auc_plan(facts, replicates)
-    aucs = class_aucs(ranks if ranks is not None else ranked_classes(facts.probabilities, facts.labels), facts.n_classes, ones)
-    figures["auc"] = _overall_auc(aucs)
-    drawn = _resampled(facts, ranks, units, replicates=replicates, rounds=rounds, seed=seed)
-    n_units = len(facts.labels) if units is None else int(units.max()) + 1
+    figures, counts, aucs, drawn = _draw(facts, units, replicates, seed)
+    n_units = _units(facts, units)
     overall = {}
     for name in [name for name in NAMES if name in figures]:
         plain = units is None and name in {"accuracy", "majority_baseline", "gain"}
@@ -145,6 +140,47 @@ def judge(
         overall[name] = _interval(name, value, _edges(name, value, facts, counts), None if plain else drawn.figures[name], n_units)
     per_class = _per_class(classes, facts, counts, aucs=aucs, drawn=drawn, units=n_units)
     return Metrics(len(facts.labels), overall, per_class, _confusion(facts))
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The figures of one part and of its resamples, to be held against those of another model on the same part.
+
+    Attributes:
+        figures: (1 + R,) each figure: of the images themselves, then of each resample; for AUC fewer resamples where they are much work.
+        trials: The effective number of images behind each figure; 0 for what is no proportion.
+        units: Images or groups that were drawn from.
+    """
+
+    figures: dict[str, Floats]
+    trials: dict[str, float]
+    units: int
+
+
+def resample_figures(
+    probabilities: ArrayLike, labels: ArrayLike, *, groups: ArrayLike | None = None, replicates: int = 1000, seed: int = 0
+) -> Resampled:
+    """Return the figures of `judge` with those of every resample; the same labels, groups and seed draw the same resamples.
+
+    Args:
+        probabilities: As in `judge`, like the other arguments.
+        labels: Likewise.
+        groups: Likewise.
+        replicates: Likewise.
+        seed: Likewise.
+
+    Raises:
+        ValueError: As in `judge`.
+    """
+    table = np.asarray(probabilities)
+    facts = gather_facts(table, labels, table.shape[-1], None, None)
+    units = number_units(groups, len(facts.labels))
+    figures, counts, _, drawn = _draw(facts, units, replicates, seed)
+    return Resampled(
+        {name: np.concatenate([figures[name], drawn.figures[name]]) for name in figures},
+        {name: _trials(name, facts, counts) for name in figures},
+        _units(facts, units),
+    )
 
 
 def score(name: str, probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -258,6 +294,20 @@ def _resampled(facts: Facts, ranks: list[RankedClass] | None, units: Ints | None
         done += counts.shape[1]
     joined = {name: np.concatenate(parts) if parts else np.full(1, np.nan) for name, parts in figures.items()}
     return _Drawn(joined, {name: np.concatenate(parts) for name, parts in per_class.items() if parts})
+
+
+def _draw(facts: Facts, units: Ints | None, replicates: int, seed: int) -> tuple[dict[str, Floats], _ClassCounts, Floats, _Drawn]:
+    """Return the figures of the part itself, its counts and AUCs (C, 1) per class, and the same of every resample."""
+    ones = np.ones((len(facts.labels), 1), dtype=np.float32)
+    figures, counts = _figures(facts, ones)
+    ranks, rounds = _auc_plan(facts, replicates)
+    aucs = class_aucs(ranks if ranks is not None else ranked_classes(facts.probabilities, facts.labels), facts.n_classes, ones)
+    figures["auc"] = _overall_auc(aucs)
+    return figures, counts, aucs, _resampled(facts, ranks, units, replicates=replicates, rounds=rounds, seed=seed)
+
+
+def _units(facts: Facts, units: Ints | None) -> int:
+    return len(facts.labels) if units is None else int(units.max()) + 1
 
 
 # ---- intervals -------------------------------------------------------------------------------------------------

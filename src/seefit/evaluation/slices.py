@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.evaluation.intervals import Floats, Ints, wilson
+from seefit.evaluation.intervals import Floats, Ints, effective_groups, wilson
+from seefit.evaluation.paired import ALPHA, Bools, holm
 
 FEWEST = 10  # images of a slice, and of the others, below which nothing is said
-ALPHA = 0.05
 THIRDS = ("low", "middle", "high")
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,6 @@ def judge_slices(slices: Sequence[Slice], right: Bools, groups: Ints | None = No
     return sorted(judged, key=lambda one: (one.p if one.difference < 0 else 2 - one.p, one.difference))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values (1979): the smallest times their number, the next times one less, never falling, at most 1."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = min(1.0, max(largest, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
-
-
 def fisher(hits: int, n: int, others: int, m: int) -> float:
     """Return the two-sided p of Fisher's exact test: tables no likelier than this one. `scipy.stats` takes half a second to load.
 
@@ -161,7 +150,7 @@ def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float
     from scipy.special import stdtr, stdtrit
 
     difference, *ends, p = _independent(members, right)
-    freedom = min(_effective_groups(groups[side]) for side in (members, ~members)) - 1
+    freedom = min(effective_groups(groups[side]) for side in (members, ~members)) - 1
     if freedom < 1:  # in effect one group on one side: whether it is the kind of picture or the group, nobody can tell
         return difference, -1.0, 1.0, 1.0
     influence = np.where(members, (right - right[members].mean()) / members.sum(), -(right - right[~members].mean()) / (~members).sum())
@@ -170,9 +159,3 @@ def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float
     half = float(stdtrit(freedom, 0.975)) * spread
     p = max(p, float(2 * stdtr(freedom, -abs(difference) / spread)) if spread > 0 else 0.0)
     return difference, max(-1.0, min(ends[0], difference - half)), min(1.0, max(ends[1], difference + half)), p
-
-
-def _effective_groups(groups: Ints) -> float:
-    """Return how many groups of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965)."""
-    sizes = np.bincount(groups).astype(np.float64)
-    return float(sizes.sum() ** 2 / (sizes**2).sum())

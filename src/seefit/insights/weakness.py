@@ -8,7 +8,8 @@ import numpy as np
 
 from seefit.data.looks import measure_sharpness
 from seefit.data.splitfile import read_split
-from seefit.evaluation.slices import ALPHA, Judged, cut_slices, judge_slices
+from seefit.evaluation.paired import ALPHA
+from seefit.evaluation.slices import Judged, cut_slices, judge_slices
 from seefit.insights.material import Material
 
 MOST = 60  # slices that the insight lists, the worst

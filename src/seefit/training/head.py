@@ -52,6 +52,8 @@ class PathPoint:
         balanced_accuracy: Of held-out images.
         train_nll: Mean loss of the images that the folds were fitted on.
         train_balanced_accuracy: Likewise.
+        nll_gap: Mean over the folds of the distance between both losses of a fold.
+        accuracy_gap: Likewise of its accuracies, which count every image the same.
     """
 
     strength: float
@@ -60,6 +62,8 @@ class PathPoint:
     balanced_accuracy: float
     train_nll: float
     train_balanced_accuracy: float
+    nll_gap: float
+    accuracy_gap: float
 
 
 @dataclass(frozen=True)
@@ -318,25 +322,28 @@ def _walk_path(
     logits: list[Float] = []
     starts: list[Double] = []
 
-    def fit(i: int) -> tuple[Float, float, Index, float]:
+    def fit(i: int) -> tuple[Float, float, Index, float, float]:
         train, test = folds[i]
         counts = weights[train] if weights[train].any() else np.ones(len(train))
         solutions[i] = minimise(sides[i], targets[train], counts, strength, solutions[i], tolerance=tolerance)
         weight, bias = solutions[i][:-1].astype(np.float32), solutions[i][-1].astype(np.float32)
         known, out = sides[i].times(weight) + bias, rows[test] @ weight + bias
-        return out, cross_entropy(out, targets[test], weights[test]), known.argmax(1), cross_entropy(known, targets[train], counts)
+        losses = cross_entropy(out, targets[test], weights[test]), cross_entropy(known, targets[train], counts)
+        gap = _accuracy(known, targets[train]) - _accuracy(out, targets[test])
+        return out, losses[0], known.argmax(1), losses[1], gap
 
     with console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance:
         for strength in strengths:
             found = list(pool.map(fit, range(len(folds))))
             advance(len(folds))
-            outs, losses, known, train_losses = zip(*found, strict=True)
+            outs, losses, known, train_losses, gaps = zip(*found, strict=True)
             logits.append(np.concatenate(outs))
             starts.append(np.mean(solutions, axis=0))
             se = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
             held_out = float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)
             train = float(np.mean(train_losses)), _balanced_accuracy(np.concatenate(known), learnt)
-            path.append(PathPoint(strength, *held_out, *train))
+            apart = float(np.mean(np.abs(np.subtract(train_losses, losses)))), float(np.mean(np.abs(gaps)))
+            path.append(PathPoint(strength, *held_out, *train, *apart))
             if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
                 break
     return path, logits, starts
@@ -363,6 +370,10 @@ def without_prior(head: Head, shares: Double) -> Head:
     shift = np.log(np.maximum(shares, 1e-12)).astype(np.float32)
     logits = head.fold_logits - shift if head.fold_logits.size else head.fold_logits
     return replace(head, bias=head.bias - shift, fold_logits=logits)
+
+
+def _accuracy(logits: Float, targets: Float) -> float:
+    return float((logits.argmax(1) == targets.argmax(1)).mean())
 
 
 def _balanced_accuracy(predicted: Index, truth: Index) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
+from seefit.data.image import Undecodable
 from seefit.deploy.serve.answering import Question
 from seefit.deploy.serve.protocol import HEADER_LENGTH, metadata, output_names, read_infer, version, write_infer
 from seefit.deploy.serve.refusals import Refusal, not_found, refuse, undecodable
@@ -40,12 +42,10 @@ def _known(server: Server, model: str, number: str | None = None) -> None:
 
 
 def _add_health(app: FastAPI, server: Server) -> None:
-    from seefit import __version__
-
     @app.get("/v2")
     async def about() -> dict[str, Any]:
         """What this server is."""
-        return {"name": "seefit", "version": __version__, "extensions": EXTENSIONS}
+        return {"name": "seefit", "version": version_of("seefit"), "extensions": EXTENSIONS}
 
     @app.get("/v2/health/live")
     async def live() -> dict[str, bool]:
@@ -98,7 +98,7 @@ async def _infer(request: Request, server: Server) -> Response:
     asked = read_infer(body, request.headers.get(HEADER_LENGTH), bundle, limits)
     answers = await server.ask(bundle, [Question(image, max_pixels=limits.pixels) for image in asked.images])
     for at, found in enumerate(answers):
-        if found.prediction.error is not None:
+        if isinstance(found.prediction.error, Undecodable):
             raise undecodable(f"image {at}", "", found.prediction.error)
     body, json_bytes = write_infer(asked, server.served.name, bundle, [found.prediction for found in answers])
     headers = {"X-Model-Hash": bundle.hash} | ({} if json_bytes is None else {HEADER_LENGTH: str(json_bytes)})

@@ -138,14 +138,14 @@ def _lost(text: str) -> ArtefactError:
     )
 
 
-def work(plan: Plan, opened: socket.socket, pipe: Connection, expected: str | None) -> None:
+def work(plan: Plan, opened: socket.socket, pipe: Connection, expected: str) -> None:
     """Be a worker: load the model and answer until told to stop.
 
     Args:
         plan: What to do.
         opened: The shared socket.
         pipe: To the parent.
-        expected: The hash that the other workers serve; None for the first.
+        expected: The hash that all workers serve.
     """
     import sys
 
@@ -154,8 +154,12 @@ def work(plan: Plan, opened: socket.socket, pipe: Connection, expected: str | No
 
     log = Log(sys.stderr, requests=not plan.quiet)
     log.take_over("uvicorn.error", LOGGER)
-    bundle = load(plan.path)
-    if expected is not None and bundle.hash != expected:
+    try:
+        bundle = load(plan.path)
+    except SeefitError as error:
+        log.failure("a worker ends: it cannot load the model", error)
+        sys.exit(error.exit_code)
+    if bundle.hash != expected:
         log.event("a worker ends: its model is not that of the others", hash=bundle.hash)
         sys.exit(ArtefactError.exit_code)
     joined: list[Joined] = []
@@ -188,7 +192,7 @@ class Parent:
 
     def __init__(self, plan: Plan, opened: socket.socket, count: int, log: Log) -> None:
         self.plan, self.opened, self.count, self.log = plan, opened, count, log
-        self.hash: str | None = None
+        self.hash = ""
         self.workers: list[_Worker] = []
         self._context = multiprocessing.get_context("spawn")  # threads and open sessions do not survive a fork
         self._stopped, self._numbers = False, itertools.count()
@@ -197,18 +201,21 @@ class Parent:
         """Serve until SIGTERM or Ctrl-C; return the exit code.
 
         Raises:
+            ArtefactError: The model is damaged.
             ResourceError: No worker could be started.
         """
+        self.hash = load(self.plan.path).hash  # here, so that a damaged model is told as by every command
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        self._start()  # the first says which model it is
         told = False
-        while not self._stopped:
-            self._look()
-            if not told and self.hash is not None and sum(worker.ready for worker in self.workers) == self.count:
-                told = True
-                on_ready(self.hash)
-        self._end()
+        try:
+            while not self._stopped:
+                self._look()
+                if not told and sum(worker.ready for worker in self.workers) == self.count:
+                    told = True
+                    on_ready(self.hash)
+        finally:
+            self._end()
         return 0
 
     def _stop(self, *_: object) -> None:
@@ -222,12 +229,12 @@ class Parent:
         self.workers.append(_Worker(process, mine))
 
     def _look(self) -> None:
-        """Wait a moment for what workers say, replace those that died."""
+        """Start the workers that are missing, and wait a moment for what the others say."""
+        while len(self.workers) < self.count:
+            self._start()
         there: Any = connection.wait([worker.pipe for worker in self.workers], POLL_S)
         for worker in [worker for worker in self.workers if worker.pipe in there]:
             self._hear(worker)
-        if self.hash is not None and len(self.workers) < self.count and not self._stopped:
-            self._start()
 
     def _hear(self, worker: _Worker) -> None:
         try:
@@ -235,8 +242,10 @@ class Parent:
         except (EOFError, OSError):
             self._lose(worker)
             return
-        if kind == READY:
-            worker.ready, self.hash = True, self.hash or rest[0]
+        if kind == READY and rest[0] == self.hash:
+            worker.ready = True
+        elif kind == READY:  # the others have another model since it began
+            worker.process.terminate()
         elif kind == SNAPSHOTS:
             answers = self._all(SNAPSHOT)
             worker.pipe.send((TOLD, number, [answer for answer in answers if not isinstance(answer, _Failure)]))
@@ -248,7 +257,7 @@ class Parent:
         self.workers.remove(worker)
         if self._stopped:
             return
-        if self.hash is None or (not worker.ready and not any(other.ready for other in self.workers)):
+        if not any(other.ready for other in [worker, *self.workers]):
             raise ResourceError(
                 "No worker can be started",
                 where="the server",
