@@ -272,9 +272,14 @@ def _maps(found: dict[str, Any], words: Words) -> Section | None:
     if len(different) < len(found["arms"]):
         lead.append(words("study.maps_same"))
     header = [words("study.arm"), words("study.space"), words("study.silhouette"), words("study.own"), words("study.trust")]
-    rows = [[shown(arm["name"], 48), words(f"study.space.{arm['map']['space']}"), *_map_numbers(arm["map"], words)] for arm in different]
+    rows = [[shown(arm["name"], 48), _space(arm["map"], words), *_map_numbers(arm["map"], words)] for arm in different]
     pictures = [_map(i, arm, found, words) for i, arm in enumerate(different)]
     return Section("maps", words("study.maps"), lead, pictures, [(words("study.maps_table"), Table(header, rows))])
+
+
+def _space(one: dict[str, Any], words: Words) -> str:
+    space = one["space"]
+    return words(f"study.space.{space}")
 
 
 def _map_numbers(one: dict[str, Any], words: Words) -> list[str]:
@@ -289,7 +294,7 @@ def _map(number: int, arm: Arm, found: dict[str, Any], words: Words) -> Picture:
     drawn = draw_classes(places[:, 0], places[:, 1], labels, coloured, [shown(c, 24) for c in found["classes"]], rest=words("study.rest"))
     silhouette, own, trust = _map_numbers(one, words)
     values = {"arm": shown(arm["name"], 40), "own": own, "silhouette": silhouette, "trust": trust, "dots": f"{len(labels):,}"}
-    says = words("study.map_says", space=words(f"study.space.{one['space']}"), **values)
+    says = words("study.map_says", space=_space(one, words), **values)
     return Picture(name, svg(drawn, name, words("study.map_alt", **values)), says, None)
 
 
