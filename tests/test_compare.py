@@ -92,7 +92,7 @@ def test_the_command_prints_a_board_and_a_sentence_per_pair(three: list[Path]) -
     assert "good against near: " in answer.out
     assert answer.out.count("shown to be better") == 2
     assert answer.out.count("90 images: not shown to differ") == 1
-    assert "p: McNemar's exact test after Holm" in answer.out
+    assert "p: McNemar's exact test, by Holm since" in answer.out
     assert "of a probe over the folds" in answer.out
     assert seefit("compare", *three, "--json").json["pairs"][0]["verdict"] == "not shown"
 

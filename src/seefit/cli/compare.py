@@ -113,6 +113,6 @@ def _fine_print(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"gaps: mean distance between training and validation in loss (nats) and accuracy (points), {where}; never on test images."
         )
-    several = " after Holm, for several pairs were looked at" if len(found["pairs"]) > 1 else ""
-    test = "McNemar's exact test, and by whole groups of images" if found["groups"] else "McNemar's exact test"
+    test = "the larger p of McNemar's exact test and of a t test over the groups" if found["groups"] else "McNemar's exact test"
+    several = ", by Holm since several pairs were looked at" if len(found["pairs"]) > 1 else ""
     return ["", f"p: {test}{several}; the difference is of accuracy, image by image.", *lines]
