@@ -60,7 +60,8 @@ class OpenVinoReference:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Preprocess one image (H, W, 3) uint8 RGB into (3, S, S) float32, normalised."""
-        return self._run("preprocess", image[np.newaxis], [0])[0][0]
+        pixels: NDArray[np.float32] = self._run("preprocess", image[np.newaxis], [0])[0][0]
+        return pixels
 
     def run(self, pixels: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""
