@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from command import seefit
+from command import ENTRY, seefit, seefit_process
 from conftest import read_csv
 from forged import change_model, refusal, reseal
 from seefit.bundle.bundle import load
@@ -171,6 +171,24 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(litt
     (dead / "model.onnx").write_text("half")
     export(little, "onnx", out=tmp_path / "out")
     assert (dead.exists(), alive.exists()) == (False, True)
+
+
+@pytest.mark.slow
+def test_kill_9_before_the_last_rename_leaves_nothing_under_the_name(little: Path, tmp_path: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+rename = Path.replace
+def replace(self, target):
+    if Path(target).name == "out":
+        os.kill(os.getpid(), 9)
+    return rename(self, target)
+Path.replace = replace
+{ENTRY}"""
+    assert seefit_process("export", little, "--out", tmp_path / "out", code=code).code == -9
+    assert [left.name.startswith(".out.") for left in tmp_path.iterdir()] == [True]
+    export(little, "onnx", out=tmp_path / "out")
+    assert [left.name for left in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize(

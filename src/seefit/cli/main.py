@@ -253,7 +253,7 @@ def augment(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run or a bundle.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="A run, a bundle or an export.", show_default=False)],
     images: Annotated[list[str], typer.Argument(help="Files and folders.", show_default=False)],
     csv: Annotated[Path | None, typer.Option(help="Write the predictions to this CSV.", show_default="print them")] = None,
     max_pixels: o.MaxPixels = None,

@@ -97,8 +97,9 @@ def write_int8_export(finished: Finished, folder: Path, *, max_drop: float = MAX
         raise ArtefactError("The loss of int8 cannot be measured", where=finished.run, expected="a validation part", got="none", hint=hint)
     settings = finished.settings
     extractor = _extractor(finished, train, console)
-    head = _head(finished, extractor, train, console)
-    temperature, figures = calibrate(settings, extractor, head, train, val, classes, console)
+    console.say(f"Computing the features of {len(train.samples) + len(val.samples):,} images in int8, which are kept …")
+    head = _head(finished, extractor, train)
+    temperature, figures = calibrate(settings, extractor, head, train, val, classes, QUIET)
     change = _change(finished, extractor, head, val)
     if not 100 * (change.change.value or 0) >= -max_drop:
         hint = f"Allow it with --max-drop {-100 * (change.change.value or 0):.1f}, or export with --format onnx"
@@ -176,16 +177,16 @@ def quantise(features: ModelProto, pixels: list[NDArray[np.float32]]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _head(finished: Finished, extractor: FeatureExtractor, train: Part, console: Console) -> Head:
+def _head(finished: Finished, extractor: FeatureExtractor, train: Part) -> Head:
     from safetensors.numpy import load_file
 
     settings, classes = finished.settings, finished.bundle.classes
     if finished.bundle.manifest["method"] != "probe":
         kept = load_file(finished.bundle.folder / "head.safetensors")
         return Head(kept["weight"], kept["bias"], "finetuned", 0.0)
-    features = extractor.extract(train.samples, train.sha256, console=console)
+    features = extractor.extract(train.samples, train.sha256)
     targets, balance = train.one_hot(classes), settings.class_weights
-    return fit_head(features, targets, weights=train.weights(), units=train.units, balance=balance, seed=settings.seed, console=console)
+    return fit_head(features, targets, weights=train.weights(), units=train.units, balance=balance, seed=settings.seed)
 
 
 def _change(finished: Finished, extractor: FeatureExtractor, head: Head, val: Part) -> Change:
