@@ -3,6 +3,7 @@
     python benchmarks/forecast.py                          # solar cells: from half of them to all, seeds 0-9
     python benchmarks/forecast.py --grouped                # the same by whole blocks of 60 cells
     python benchmarks/forecast.py --data fashion-mnist     # what the method was chosen on; Debian's dataset-fashion-mnist
+    python benchmarks/forecast.py --rows 50000 [--classes 2] [--columns 3424]   # seconds and memory, on made-up features
 
 From a part of n images the curve is measured and continued to twice the images that its folds learn from. The truth is the error by 5-fold
 cross-validation over 2 n images, the part among them, as `seefit train` does it. On Fashion-MNIST there are images left for a second
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.forecast import foresee, measure_curve
 from seefit.files import sha256_file
 from seefit.fitting import open_extractor
+from seefit.pipeline import peak_memory_mb
 from seefit.settings import make_settings
 from seefit.training.head import Head, fit_head
 
@@ -170,12 +173,45 @@ def fashion_trials(seeds: int) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{name}, seed {seed}", trial(images, np.arange(count), np.arange(2 * count), seed)
 
 
+def timed(rows: int, columns: int, classes: int) -> dict[str, Any]:
+    """Return how long the insight takes for made-up features, in seconds of the clock and of processors, and the memory it adds."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(classes, size=rows)
+    features = rng.standard_normal((rows, columns), np.float32)
+    features *= (1 / np.sqrt(1 + np.arange(columns))).astype(np.float32)  # as the main directions of real ones fall
+    features[:, :64] += (0.08 * rng.standard_normal((classes, 64))).astype(np.float32)[labels]
+    before, started, worked = peak_memory_mb(), time.perf_counter(), time.process_time()
+    curve = measure_curve(features, labels, classes=classes, strength=0.01 * rows, units=np.arange(rows))
+    fitted = time.perf_counter() - started
+    found: dict[str, Any] = {"rows": rows, "columns": columns, "classes": classes, "features_mb": round(features.nbytes / 2**20)}
+    if curve is not None:
+        present = round(LEARNT * rows)
+        overall = foresee(curve, present)
+        judged = labels[curve.rows]
+        for label in range(classes):
+            foresee(curve, present, chosen=judged == label)
+        found |= {
+            "sizes": curve.sizes.round().tolist(),
+            "judged": len(curve.rows),
+            "repeats": len(curve.wrong),
+            "now": overall.now.to_json(),
+        }
+    seconds = {"curve": fitted, "all": time.perf_counter() - started, "processors": time.process_time() - worked}
+    return found | {"seconds": {k: round(v, 1) for k, v in seconds.items()}, "added_mb": round(peak_memory_mb() - before)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=["elpv", "fashion-mnist"], default="elpv")
     parser.add_argument("--grouped", action="store_true", help="keep blocks of 60 cells whole")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--rows", type=int, help="time so many made-up images instead")
+    parser.add_argument("--columns", type=int, default=3424, help="features of a made-up image")
+    parser.add_argument("--classes", type=int, default=2, help="of made-up images")
     args = parser.parse_args()
+    if args.rows:
+        print(json.dumps(timed(args.rows, args.columns, args.classes)))
+        return
     trials = elpv_trials(args.grouped, args.seeds) if args.data == "elpv" else fashion_trials(args.seeds)
     found = []
     for name, result in trials:

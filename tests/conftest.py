@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -16,20 +17,34 @@ from typing import Any
 import pytest
 
 from command import seefit
-from seefit import models, pipeline
+from seefit import models, pipeline, promises
+from seefit.insights import insights
 from seefit.insights.material import Material
 from seefit.models.backbone import Backbone, load_backbone
 from seefit.pipeline import Run, train
 from seefit.settings import make_settings
-from tiny import make_backbone, make_bundle, plant_tiny
+from tiny import make_backbone, make_bundle, plant_little, plant_tiny
 
 PhotoFolder = Callable[..., Path]
 Train = Callable[..., Run]
 
 
+def pytest_configure() -> None:
+    """Collect no garbage while tests are collected: a fifth of that time, for nothing."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage seldom, and not among what was imported and collected."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every test its own cache folder and the default number of threads."""
+    """Give every test its own cache folder and the default number of threads; wait for no disk, whose power does not fail here."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setenv("SEEFIT_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("SEEFIT_THREADS", raising=False)
 
@@ -112,6 +127,19 @@ def _converter() -> str:
     return digest.hexdigest()[:16]
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return Chromium; see `test_browser`."""
+    from playwright.sync_api import sync_playwright
+
+    from test_browser import CHROMIUM, OPTIONS
+
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """Return a backbone of three small layers at 32 px."""
@@ -146,8 +174,10 @@ def warm(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the report, which takes most of the time of a tiny run."""
+    """Leave out what takes most of the time of a tiny run: the report, the insights it shows, a look at how slow the computer is."""
     monkeypatch.setattr(pipeline, "build_report", lambda *_, **__: None)
+    monkeypatch.setattr(insights, "INSIGHTS", {})
+    monkeypatch.setattr(promises, "slowness", lambda: 1.0)
 
 
 @pytest.fixture
@@ -177,3 +207,26 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file."""
     with open(path, newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
+
+
+@pytest.fixture(scope="session")
+def little_run(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]]) -> Path:
+    """Return a run on timm's little `test_efficientnet`, its pooled output: of 240 photographs in ``../photos``, its cache ``../cache``."""
+    home = tmp_path_factory.mktemp("little")
+    photos = copy_photos(elpv_cells, home / "photos", 120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEEFIT_CACHE", str(home / "cache"))
+        patch.setenv("SEEFIT_WEIGHTS", str(home))
+        patch.setattr(pipeline, "build_report", lambda *_, **__: None)
+        name = plant_little(home)
+        answer = seefit("train", photos, "--backbone", name, "--features", "pooled", "--val", 0.5, "--out", home / "run", "--json")
+    assert answer.code == 0, answer.err
+    return home / "run"
+
+
+@pytest.fixture
+def little(little_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work with the cache and the weights of `little_run`; return it."""
+    monkeypatch.setenv("SEEFIT_CACHE", str(little_run.parent / "cache"))
+    monkeypatch.setenv("SEEFIT_WEIGHTS", str(little_run.parent))
+    return little_run

@@ -30,7 +30,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_new_table_trains_as_it_is_told(run: Path, warm: Path, tmp_path: Path) -> None:
+def test_the_new_table_trains_as_it_is_told(run: Path, warm: Path, tmp_path: Path, no_page: None) -> None:
     fill(run / "fixes.csv", {"confirm": "yes"}, {"confirm": "yes"})
     before = {path: path.read_bytes() for path in [*warm.rglob("*.png"), *run.glob("*.csv")]}
     answer = seefit("apply-fixes", run, "--out", tmp_path / "new.csv")

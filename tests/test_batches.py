@@ -32,3 +32,11 @@ def test_a_small_rest_joins_the_batch_before(images: int, batch: int, sizes: lis
     assert [len(rows) for rows in order.batches(0)] == sizes
     assert len(order) == len(sizes)
     assert [row for rows in order.batches(0) for row in rows] == order.rows(0)
+
+
+def test_fresh_views_never_come_twice_however_many_epochs_there_are() -> None:
+    order = Order(10, 3, 4, seed=3, fresh=True)
+    seen = [row for epoch in range(7) for row in order.rows(epoch)]
+    assert len(set(seen)) == 70
+    assert seen[:30] == [row for epoch in range(3) for row in Order(10, 3, 4, seed=3).rows(epoch)]
+    assert (order.views_in(2), order.views_in(7), Order(10, 3, 4).views_in(7)) == (3, 7, 3)

@@ -6,17 +6,20 @@ Needs Chromium at one of `PLACES` (on Debian the package ``chromium``); without 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from made_insights import add_insights
+from made_rivals import make_rival
 from made_run import make_run
+from seefit.report.comparison import build_comparison
 from seefit.report.report import build_report
+from seefit.report.words import Words
+from seefit.studies.compare import compare_runs
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 A4 = 718  # pixels of 190 mm: the paper without its margins
 PLACES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for found in map(shutil.which, PLACES) if found), None)
@@ -26,16 +29,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=f"no
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]], trained: Path) -> dict[str, Path]:
-    """Return pages in each language: of runs made by hand, of two classes and of twelve with long names, and of one that was trained."""
+def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]], trained: Path, tiny_bundle: Path) -> dict[str, Path]:
+    """Return pages in each language: of runs made by hand, of two classes and of twelve with long names, of one that was trained, and of
+    several side by side.
+    """
     home = tmp_path_factory.mktemp("pages")
     root = elpv_cells["functional"][0].parents[1]
     two = {name: paths[: 60 if name == "functional" else 30] for name, paths in elpv_cells.items()}
@@ -51,6 +48,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[P
         own = shutil.copytree(trained, home / "trained")
         for lang in ("en", "zh"):
             found[f"trained-{lang}"] = build_report(own, lang=lang).rename(home / f"trained-{lang}.html")
+        names = [f"a run with a rather long name {i}" for i in range(9)]
+        rivals = [make_rival(home / name, elpv_cells, tiny_bundle, wrong=0.1 + 0.05 * i, seed=i) for i, name in enumerate(names)]
+        compared = compare_runs(rivals)
+        for lang in ("en", "zh"):
+            found[f"rivals-{lang}"] = home / f"rivals-{lang}.html"
+            found[f"rivals-{lang}"].write_text(build_comparison(compared, Words(lang)), encoding="utf-8")
     return found
 
 
@@ -66,7 +69,7 @@ def opened(browser: Any, page: Path, width: int = 1400, **context: Any) -> tuple
     return view, said, asked
 
 
-@pytest.mark.parametrize("name", ["two-en", "two-zh", "twelve-en", "twelve-zh", "trained-en", "trained-zh"])
+@pytest.mark.parametrize("name", ["two-en", "two-zh", "twelve-en", "twelve-zh", "trained-en", "trained-zh", "rivals-en", "rivals-zh"])
 @pytest.mark.parametrize("width", [360, 1400])
 def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     view, said, asked = opened(browser, pages[name], width)
@@ -81,7 +84,7 @@ def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: d
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["two-en", "twelve-zh", "trained-en"])
+@pytest.mark.parametrize("name", ["two-en", "twelve-zh", "trained-en", "rivals-en"])
 def test_nothing_keeps_a_reader_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     view, _, _ = opened(browser, pages[name], color_scheme=scheme)
@@ -109,7 +112,7 @@ def test_the_keyboard_reaches_everything(browser: Any, pages: dict[str, Path]) -
     view.context.close()
 
 
-@pytest.mark.parametrize("name", ["two-en", "twelve-zh"])
+@pytest.mark.parametrize("name", ["two-en", "twelve-zh", "rivals-en"])
 def test_it_can_be_printed(browser: Any, pages: dict[str, Path], name: str) -> None:
     view, _, _ = opened(browser, pages[name], 1000, color_scheme="dark")
     view.emulate_media(media="print")

@@ -61,6 +61,21 @@ def test_a_network_is_left_out_that_would_take_too_long(seconds: list[float], mi
     assert Timings([COST] * 3, 60, 3, 11, seconds).room_for_next(11, minutes) is room
 
 
+@pytest.mark.parametrize(
+    ("number", "epochs", "minutes", "late"),
+    [
+        (0, [], 1, False),  # an epoch is trained whatever the time
+        (0, [20, 20], 4, False),  # 60 + 100 + 40 + 20 more + 10 of answers = 230 of 240 s
+        (0, [20, 30], 4, True),
+        (1, [20], 10, False),  # 60 + 320 + 100 + 20 + 20 more + 20
+        (1, [20], 8.9, True),
+        (0, [20, 20], 5, False),  # what came after the network does not count: a run that goes on decides as it did
+    ],
+)
+def test_an_epoch_is_left_out_that_would_end_too_late(number: int, epochs: list[float], minutes: float, late: bool) -> None:
+    assert Timings([COST] * 2, 60, 2, 11, [320.0, 5000.0][: number or 2]).late(number, epochs, minutes) is late
+
+
 def test_timings_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "timings.json"
     assert read_timings(path) is None

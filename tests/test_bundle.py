@@ -130,7 +130,7 @@ def test_a_cut_or_missing_file_is_refused(name: str, bundle: Path) -> None:
     if name != MANIFEST:
         assert refusal(bundle) == damage(path, "Expected a readable file, got No such file or directory.")
     else:
-        assert refusal(bundle).endswith("Expected a run or a bundle, got a folder without bundle.json.")
+        assert refusal(bundle).endswith("Expected a run, bundle or export, got a folder without bundle.json.")
 
 
 def test_the_digest_of_a_changed_file_is_told(bundle: Path) -> None:

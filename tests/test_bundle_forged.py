@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forged import Spoil, change_model, damage, refusal, reseal, save_tensors
-from seefit.bundle import bundle as module
+from seefit.bundle import model_file as module
 from seefit.bundle.bundle import load
 from seefit.errors import ArtefactError, SeefitError
 from seefit.models.backbone import Backbone
@@ -56,9 +56,9 @@ LYING = {
     "an unknown type": (header(described([2, 2], 16, "XX"), body=b"0" * 16), "Expected a readable safetensors file, got "),
     "a type that numpy lacks": (
         header(described([16], 16, "F8_E4M3"), body=b"0" * 16),
-        "Expected float32 {}, got weight ('F8_E4M3', (16,)).",
+        "Expected {}, got weight F8_E4M3 (16,).",
     ),
-    "nothing": (header(b"{}"), "Expected float32 {}, got nothing."),
+    "nothing": (header(b"{}"), "Expected {}, got nothing."),
     "a pickle": (pickle.dumps({"weight": 1}), "Expected a header of at most 65,536 bytes, got "),
     "a zip": (b"PK\x03\x04" + b"\0" * 60, "Expected a header of at most 65,536 bytes, got "),
 }
@@ -70,7 +70,7 @@ def test_lying_safetensors(name: str, kind: str, bundle: Path) -> None:
     data, expected = LYING[kind]
     (bundle / name).write_bytes(data)
     reseal(bundle)
-    shapes = {"head.safetensors": "bias (2,), weight (2, 24)", "golden.safetensors": "probabilities (10, 2)"}
+    shapes = {"head.safetensors": "bias float32 (2,), weight float32 (2, 24)", "golden.safetensors": "probabilities float32 (10, 2)"}
     assert refusal(bundle).startswith(damage(bundle / name, expected.format(shapes[name])))
 
 
@@ -87,7 +87,7 @@ def test_a_large_file_of_weights_takes_no_memory(bundle: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert message.endswith(f"Expected float32 bias (2,), weight (2, 24), got weight ('F32', ({size // 8}, 2)).")
+    assert message.endswith(f"Expected bias float32 (2,), weight float32 (2, 24), got weight float32 ({size // 8}, 2).")
     assert peak < size / 4
 
 
@@ -251,8 +251,8 @@ def test_the_number_of_labels_must_be_that_of_the_outputs(bundle: Path, tmp_path
 def test_the_head_must_fit_labels_and_features(rows: int, columns: int, bundle: Path) -> None:
     save_tensors(bundle / "head.safetensors", weight=np.zeros((rows, columns), np.float32), bias=np.zeros(2, np.float32))
     reseal(bundle)
-    found = f"bias ('F32', (2,)), weight ('F32', ({rows}, {columns}))"
-    assert refusal(bundle) == damage(bundle / "head.safetensors", f"Expected float32 bias (2,), weight (2, 24), got {found}.")
+    found = f"bias float32 (2,), weight float32 ({rows}, {columns})"
+    assert refusal(bundle) == damage(bundle / "head.safetensors", f"Expected bias float32 (2,), weight float32 (2, 24), got {found}.")
 
 
 @cache

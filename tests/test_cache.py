@@ -205,6 +205,14 @@ def test_the_nearest_recipe_gives_the_reason_and_other_images_give_none(bench: B
     assert fresh.said == []
 
 
+def test_a_run_is_told_once_why_nothing_fits(bench: Bench, tmp_path: Path) -> None:
+    samples, heard = make_samples(tmp_path, 2), Listener()
+    bench.features(samples, replace(bench.recipe, fit="crop"))
+    bench.features(samples, console=heard)
+    bench.features(samples, replace(bench.recipe, graph="0" * 64), heard)
+    assert heard.said == ["Kept features do not fit: fit crop → squash"]
+
+
 def test_another_engine_is_a_miss_without_a_word(bench: Bench, tmp_path: Path) -> None:
     """Every run asks the reference too, to check the fast engine."""
     samples = make_samples(tmp_path, 4)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from made_run import make_run
+from made_trust import write_insight
 from seefit.errors import RunError
 from seefit.fitting import UNCALIBRATED
 from seefit.report.card import write_card
@@ -136,3 +137,42 @@ def test_the_card_says_where_the_weights_come_from(tmp_path: Path) -> None:
     for method, sentence in made.items():
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"method": method, "backbone": "lenet5"}))
         assert sentence in write_card(run).read_text(encoding="utf-8")
+
+
+def trusted(run: Path, **trust: object) -> str:
+    path = run / "bundle" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"trust": trust}), encoding="utf-8")
+    return " ".join(write_card(run).read_text(encoding="utf-8").split())
+
+
+def test_sets_and_refusals_are_promised_with_what_they_gave_and_where_they_do_not_hold(tmp_path: Path) -> None:
+    card(tmp_path, ["cat", "dog"])
+    write_insight(tmp_path / "run")
+    promise = {"fitted_on": "val", "images": 132, "sets": {"coverage": 0.9}, "unknown": {"rate": 0.05}}
+    text = trusted(tmp_path / "run", **promise)
+    assert "also for a picture that shows none of them, but says how unlike the training images it is." in text
+    chapter = text.split("## How far to trust one answer")[1].split("## How to predict")[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert chapter.split(" - ")[1:] == [
+        "Sets of classes are stated to hold the right class of 90 % of pictures; "
+        "of the 100 images of the test part they held it for 93.0 % (88.0 to 98.0 %).",
+        "“None of these” is stated to refuse 5 % of pictures that it does know; "
+        "of the 100 images of the test part it refused 7.0 % (4.0 to 10.0 %).",
+        "Limits were set on 132 validation images.",
+        "They hold on average over pictures of the kind it was trained on. They do not hold for every class by itself, "
+        "and not for pictures of another kind: another camera, place, season or light.",
+        "The class that sets held least often: dog, 88 % (78.0 to 98.0 %) of 40 images. ",
+    ]
+    write_insight(tmp_path / "run", part="val")
+    assert "Limits were set on 132 validation images, the very images of the figures above, which therefore flatter." in trusted(
+        tmp_path / "run", **promise
+    )
+
+
+def test_what_is_not_promised_is_said(tmp_path: Path) -> None:
+    assert "It gives no sets of classes and refuses nothing: too few images were kept back" in card(tmp_path / "old", ["cat", "dog"])
+    card(tmp_path, ["cat", "dog"])
+    text = trusted(tmp_path / "run", fitted_on="folds", images=90, sets={"coverage": 0.9}, unknown=None)
+    assert "Sets of classes are stated to hold the right class of 90 % of pictures." in text
+    assert "Limits were set on 90 training images, each scored by a head that had not seen it." in text
+    assert "“None of these”" not in text
+    assert "also for a picture that shows none of them. What" in text

@@ -23,6 +23,14 @@ def test_everything_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == "Reading 12 images\nwarning: one is odd\n"
 
 
+def test_what_is_said_once_is_not_said_again(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    for text in ("the first reason", "another reason"):
+        console.say_once(text, "features")
+    console.say_once("of something else", "pictures")
+    assert capsys.readouterr().err == "the first reason\nof something else\n"
+
+
 def test_quiet_lets_only_warnings_through(capsys: pytest.CaptureFixture[str]) -> None:
     QUIET.say("Reading 12 images")
     QUIET.warn("one is odd")

@@ -16,6 +16,7 @@ from seefit.data.tables import read_table
 from seefit.evaluation.intervals import Floats
 from seefit.files import to_json, write_text
 from seefit.fitting import Fitted
+from seefit.insights import insights
 from seefit.insights.diagnosis import find_diagnosis
 from seefit.report.diagnosis import diagnosis_section
 from seefit.report.record import Record, read_run
@@ -144,7 +145,8 @@ def test_training_that_ended_by_itself_is_not_advised_to_go_on(tmp_path: Path) -
     assert found["networks"][0]["diagnosis"]["tries"][0] == {"way": "longer", "worth": False, "why": "stopped"}
 
 
-def test_a_real_probe_knows_its_own_images_and_each_fold(train_here: Train) -> None:
+def test_a_real_probe_knows_its_own_images_and_each_fold(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insights, "INSIGHTS", {"diagnosis": find_diagnosis})
     run = train_here().path
     found = Record(run, {}, {}, {}).insight("diagnosis")
     assert found is not None

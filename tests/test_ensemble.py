@@ -77,9 +77,10 @@ def quick(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simple
     """
     shutil.copytree(warm.parent / "cache", tmp_path / "cache")
     monkeypatch.setenv("SEEFIT_CACHE", str(tmp_path / "cache"))
-    quick = SimpleNamespace(calls=[], made=[], clock=Clock(), takes=1.0, fails_at=None)
+    quick = SimpleNamespace(calls=[], made=[], enough=[], clock=Clock(), takes=1.0, fails_at=None)
 
-    def finetune_probe(settings: Any, fitted: Fitted, *_: Any, checkpoints: Path, **__: Any) -> tuple[Fitted, list[Epoch]]:
+    def finetune_probe(settings: Any, fitted: Fitted, *_: Any, checkpoints: Path, **given: Any) -> tuple[Fitted, list[Epoch]]:
+        quick.enough.append(given.get("enough"))
         if len(quick.calls) == quick.fails_at:
             raise KeyboardInterrupt
         quick.calls.append((settings.backbone, settings.seed, settings.epochs, checkpoints.name))
@@ -119,6 +120,16 @@ def test_several_networks_become_one_bundle(quick: SimpleNamespace, train_here: 
     assert len(own) == 8
     np.testing.assert_allclose(logits, np.mean(own, 0), atol=1e-5)
     np.testing.assert_allclose(probabilities, softmax(logits, bundle.manifest["temperature"]), atol=1e-5)
+
+
+def test_training_ends_when_one_more_epoch_would_end_too_late(quick: SimpleNamespace, train_here: Train) -> None:
+    row = Epoch(1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.001, 10.0, seconds=50.0)
+    train_here(out="few", preset="best", backbone="lite0,lite0", minutes=2)
+    first, second = quick.enough
+    assert first([]) is None and first([row]) is None
+    assert first([row] * 2) == second([row] * 2) == "One more epoch would take longer than 2 min (--minutes): training ends"
+    train_here(out="asked", preset="best", backbone="lite0,lite0", minutes=2, epochs=7)
+    assert quick.enough[2:] == [None, None]
 
 
 def test_a_run_broken_off_between_networks_ends_as_an_unbroken_one(

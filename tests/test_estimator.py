@@ -26,7 +26,7 @@ from sklearn.utils import estimator_checks
 from seefit import load
 from seefit.bundle.bundle import Bundle
 from seefit.environment import cache_folder
-from seefit.errors import ArtefactError
+from seefit.errors import ArtefactError, UsageError
 from seefit.estimator import ImageClassifier
 from seefit.fitting import fit_probe
 from seefit.training.engine import frozen_forward
@@ -137,7 +137,7 @@ def test_checks_of_scikit_learn_that_need_no_rows_of_numbers(check: str) -> None
     getattr(estimator_checks, check)("ImageClassifier", ImageClassifier())
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "save"])
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_set", "predict_unknown", "transform", "save"])
 def test_before_fit_there_is_nothing_to_ask(method: str) -> None:
     with pytest.raises(NotFittedError, match="This ImageClassifier instance is not fitted yet"):
         getattr(ImageClassifier(), method)(["a.png"])
@@ -215,6 +215,34 @@ def test_a_bundle_keeps_natural_order_while_the_columns_are_sorted(tmp_path: Pat
     classifier = ImageClassifier().fit(paths, labels)
     assert classifier.bundle_.classes == ("2", "9", "10")
     assert classifier.classes_.tolist() == ["10", "2", "9"]
+
+
+def test_sets_and_refusals_are_those_of_the_bundle_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    paths, labels = make_pictures(tmp_path / "pictures", 60, noise=45)
+    classifier = ImageClassifier().fit(paths, np.array([f"{9 + list(SHADES).index(label)}" for label in labels]))
+    assert classifier.classes_.tolist() == ["10", "11", "9"]
+    assert classifier.bundle_.classes == ("9", "10", "11")
+    strange = tmp_path / "strange.png"
+    Image.new("RGB", (16, 16), "red").save(strange)
+    asked = [*paths, str(strange)]
+    answers = list(classifier.bundle_.predictions(asked))
+    inside, unknown = classifier.predict_set(asked), classifier.predict_unknown(asked)
+    assert inside.shape == (61, 3) and inside.dtype == unknown.dtype == np.bool_
+    assert [set(classifier.classes_[row]) for row in inside] == [set(answer.members or ()) for answer in answers]
+    assert inside[np.arange(61), classifier.predict_proba(asked).argmax(1)].all(), "the likeliest class is in its set"
+    assert unknown.tolist() == [answer.none_of_these for answer in answers]
+    assert unknown[-1] and unknown[:-1].mean() < 0.2
+    assert classifier.predict_set([]).shape == (0, 3) and classifier.predict_unknown([]).shape == (0,)
+
+
+def test_without_images_kept_back_there_are_no_sets_and_no_refusals(pictures: tuple[list[str], Labels]) -> None:
+    paths, labels = pictures
+    classifier = ImageClassifier().fit(paths[:9], labels[:9])
+    for method, what in (("predict_set", "sets of classes"), ("predict_unknown", "“none of these”")):
+        with pytest.raises(
+            UsageError, match=f"No {what}: ImageClassifier.{method}. Expected a classifier that kept images back, got too few"
+        ):
+            getattr(classifier, method)(paths)
 
 
 def test_no_paths_give_no_rows(fitted: Fitted) -> None:
@@ -310,8 +338,7 @@ def test_a_folder_is_split_judged_and_kept(tmp_path: Path) -> None:
     assert load(tmp_path / "run").hash == classifier.bundle_.hash
 
 
-def test_without_a_place_the_run_goes_with_the_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seefit.pipeline.build_report", lambda run, **options: None)  # takes seconds, and is looked at above
+def test_without_a_place_the_run_goes_with_the_classifier(tmp_path: Path, no_page: None) -> None:
     make_pictures(tmp_path, 60)
     classifier = ImageClassifier().fit(str(tmp_path))
     run = classifier.run_

@@ -137,7 +137,7 @@ def test_a_classifier_is_judged_on_paths_and_labels(tmp_path: Path) -> None:
         assert text in str(failure.value)
 
 
-def test_a_classifier_that_was_judged_on_a_data_set_says_how(tmp_path: Path) -> None:
+def test_a_classifier_that_was_judged_on_a_data_set_says_how(tmp_path: Path, no_page: None) -> None:
     plant_tiny()
     make_pictures(tmp_path / "pictures", 60)
     classifier = ImageClassifier().fit(tmp_path / "pictures", out=tmp_path / "run")

@@ -17,7 +17,8 @@ from seefit.bundle.class_map import add_class_map
 from seefit.bundle.explanation import Explainer
 from seefit.bundle.graph import features_model, network_model
 from seefit.evaluation.explain import BLOCKS, STEPS, deletion, likeness_to_random, mean_estimate, rank_correlation
-from seefit.insights.explain import NEAREST, SAMPLE
+from seefit.insights import insights
+from seefit.insights.explain import NEAREST, SAMPLE, find_explain
 from seefit.models.backbone import Backbone
 from seefit.report.cards import read_map
 from seefit.report.mistakes import worst_mistakes
@@ -34,6 +35,12 @@ def network(backbone: Backbone) -> Any:
     )
     add_class_map(made)
     return made
+
+
+@pytest.fixture(autouse=True)
+def _explained_alone(no_page: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all insights find this one, also where there is no page."""
+    monkeypatch.setattr(insights, "INSIGHTS", {"explain": find_explain})
 
 
 @pytest.fixture

@@ -179,6 +179,17 @@ def test_checkpoints_have_names_and_training_stops_when_nothing_gets_better(tmp_
     assert "epoch-001" not in checkpoint_names(tmp_path)
 
 
+def test_training_ends_when_it_is_enough_and_does_not_go_on_when_it_is_resumed(tmp_path: Path) -> None:
+    network, heard = make_network(), Listener()
+    plan = make_plan(network, enough=lambda rows: "no time is left" if len(rows) == 2 else None)
+    history = finetune(network, plan, Points(), Points(seed=1).plain, checkpoints=tmp_path, console=heard)
+    assert (len(history), heard.said[-1]) == (2, "no time is left")
+    again = make_network()
+    assert finetune(again, make_plan(again, enough=plan.enough), Points(), Points(seed=1).plain, checkpoints=tmp_path) == history
+    assert all(torch.equal(left, right) for left, right in zip(network.parameters(), again.parameters(), strict=True))
+    assert len(finetune(again, make_plan(again), Points(), None, checkpoints=tmp_path)) == EPOCHS, "more time, more epochs"
+
+
 def test_accumulated_batches_are_one_step() -> None:
     whole, parts = make_network(), make_network()
     for module in (*whole.modules(), *parts.modules()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -14,10 +13,11 @@ from PIL import Image
 from seefit import fitting
 from seefit.data.dataset import Sample
 from seefit.evaluation.calibrate import fit_temperature, softmax
-from seefit.fitting import Fitted, Part, _differs, _engine_difference, fit_probe, open_extractor
+from seefit.fitting import Fitted, Part, fit_probe, open_extractor
 from seefit.settings import Settings, make_settings
 from seefit.training.features import FeatureExtractor
-from seefit.training.head import Head, fit_head
+from seefit.training.head import fit_head
+from seefit.training.viewed import viewed_features
 from test_cache import Listener, digest
 from tiny import plant_tiny
 
@@ -95,26 +95,6 @@ def test_an_engine_within_the_tolerance_stays(settings: Settings, train: Part) -
     assert heard.warned == []
 
 
-@pytest.mark.parametrize(("wrong", "images", "differs"), [(3, 200, False), (5, 800, False), (17, 800, True)])
-def test_an_engine_that_fails_the_first_look_gets_a_second_at_more_images(wrong: int, images: int, differs: bool) -> None:
-    samples = [Sample(Path(str(i)), str(i), CLASSES[0]) for i in range(800)]
-    part = Part(samples, [sample.name for sample in samples], np.arange(800))
-    flipped = {sample.name for sample in part.spread(200)[0][:wrong]}
-
-    class Kept:
-        """Features that the fast engine has wrong for a few images of the first look."""
-
-        engine, reference = "fast", "exact"
-
-        def extract(self, samples: Sequence[Sample], sha256: Sequence[str], *, exact: bool, **_: object) -> NDArray[np.float32]:
-            return np.array([[-1.0 if sample.name in flipped and not exact else 1.0] for sample in samples], np.float32)
-
-    head = Head(np.array([[1], [-1]], np.float32), np.zeros(2, np.float32), "logistic", 1.0)
-    found = _engine_difference(cast(FeatureExtractor, Kept()), head, part, Listener())
-    assert found is not None
-    assert (found["images"], _differs(found)) == (images, differs)
-
-
 def test_the_reference_need_not_be_compared_with_itself(settings: Settings, train: Part) -> None:
     extractor = open_extractor(settings, np.full((60, 2), 16, np.int64))
     extractor.use_reference()
@@ -186,3 +166,23 @@ def test_a_part_spreads_its_spot_check_over_all_its_images(train: Part) -> None:
     assert [sample.name for sample in samples] == ["0.png", "29.png", "59.png"]
     assert digests == [train.sha256[0], train.sha256[29], train.sha256[59]]
     assert train.spread(500)[0] == train.samples
+
+
+def test_a_probe_with_views_learns_from_them_and_is_judged_on_the_images(settings: Settings, train: Part) -> None:
+    plain = fit(settings, open_extractor(settings, np.full((60, 2), 16, np.int64)), train)
+    viewed = settings.model_copy(update={"augment": "any-way-up", "probe_views": 8})
+    extractor = open_extractor(viewed, np.full((60, 2), 16, np.int64))
+    fitted = fit(viewed, extractor, train)
+    assert fitted.head.fold_rows.tolist() == list(range(60))
+    assert fitted.head.fold_logits.shape == (60, 2)
+    assert not np.allclose(fitted.head.weight, plain.head.weight)
+    features = viewed_features(extractor, train.samples, train.sha256, "any-way-up", 8, seed=0)
+    targets = np.repeat(train.one_hot(CLASSES), 8, axis=0)
+    again = fit_head(features, targets, weights=np.repeat(train.weights(), 8), units=np.repeat(train.units, 8))
+    np.testing.assert_array_equal(fitted.head.weight, again.weight)
+
+
+def test_views_that_are_all_the_same_change_nothing(settings: Settings, train: Part) -> None:
+    same = settings.model_copy(update={"augment": "none", "probe_views": 8})
+    heads = [fit(one, open_extractor(one, np.full((60, 2), 16, np.int64)), train).head for one in (settings, same)]
+    np.testing.assert_array_equal(heads[0].weight, heads[1].weight)

@@ -14,8 +14,8 @@ from scipy.special import ndtri
 from conftest import Train
 from made_run import make_run
 from seefit.evaluation.forecast import SHARES, Curve, foresee, measure_curve, turned
+from seefit.insights import insights
 from seefit.insights.forecast import find_forecast
-from seefit.insights.insights import INSIGHTS
 from seefit.report.forecast import advice_of_forecast, draw_forecast, forecast_section
 from seefit.report.record import Record, read_run
 from seefit.report.verdict import find_steps
@@ -81,7 +81,7 @@ def test_a_prior_that_is_taken_out_finds_more_of_the_rare_class() -> None:
     assert missed[1] < missed[0] - 0.05
 
 
-def test_too_few_images_and_too_much_work_are_no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_images_are_no_curve_and_of_too_many_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = images(60)
     assert measure_curve(features, labels, classes=2, strength=1.0, units=np.arange(60)) is None
     assert measure_curve(features[:40], np.arange(40), classes=40, strength=1.0, units=np.arange(40)) is None, "no folds"
@@ -91,8 +91,16 @@ def test_too_few_images_and_too_much_work_are_no_curve(monkeypatch: pytest.Monke
     assert few is not None
     assert few.wrong.shape == (1, 80, 7), "one fold"
     assert len(foresee(few, 320).points) == 7
-    monkeypatch.setattr("seefit.evaluation.forecast.MAX_WORK_OF_A_FOLD", 1.0)
-    assert measure_curve(features, labels, classes=2, strength=400.0, units=np.arange(400)) is None
+    assert few.sampled == 0
+    enough = sum(SHARES) * features.shape[1] * 2
+    monkeypatch.setattr("seefit.evaluation.forecast.MAX_WORK_OF_A_FOLD", 240.5 * enough)
+    some = measure_curve(features, labels, classes=2, strength=400.0, units=np.arange(400) // 4, shift=np.zeros(2))
+    assert some is not None
+    assert (some.sampled, round(some.sizes[-1])) == (240, 192)
+    assert len(some.rows) == 48 and some.rows.max() > 240
+    assert some.wrong[0, :, -1].mean() == pytest.approx(few.wrong[0, :, -1].mean(), abs=0.1)
+    monkeypatch.setattr("seefit.evaluation.forecast.MAX_WORK_OF_A_FOLD", 60.5 * enough)
+    assert measure_curve(features, labels, classes=2, strength=400.0, units=np.arange(400)) is None, "too few are left"
 
 
 def test_a_rotation_keeps_all_products_of_few_rows_and_nearly_all_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,8 +173,7 @@ def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def train(**given: Any) -> Any:
         found: list[Any] = []
-        monkeypatch.setitem(INSIGHTS, "map", lambda _: None)
-        monkeypatch.setitem(INSIGHTS, "forecast", lambda material: found.append(find_forecast(material)))
+        monkeypatch.setattr(insights, "INSIGHTS", {"forecast": lambda material: found.append(find_forecast(material))})
         train_here(**given)
         return found[0]
 
@@ -245,6 +252,13 @@ def test_the_section_has_a_figure_and_both_tables(tmp_path: Path, monkeypatch: p
     assert section.pictures[0].table is not None
     assert len(section.pictures[0].table.rows) == 4
     assert [len(table.rows) for _, table in section.tables] == [3, 2]
+
+
+def test_a_curve_of_a_sample_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = made(sure=True) | {"sampled": 31_402, "all": 50_000}
+    section = forecast_section(record_of(tmp_path, found, monkeypatch), EN)
+    assert section is not None
+    assert section.lead[2].startswith("To save time the curve was measured on 31,402 of the 50,000 pictures.")
 
 
 def test_a_class_is_advised_with_its_own_number_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,15 @@ def test_a_weaker_penalty_learns_its_own_rows_better_and_the_path_says_how_well(
     assert path[-1].train_balanced_accuracy > path[-1].balanced_accuracy
 
 
+def test_the_path_says_how_far_apart_learnt_and_held_out_images_are() -> None:
+    """Classes of one size, so that accuracy is balanced accuracy: the mean distance is at least that of the means."""
+    features, labels = make_classes([40, 40], 30, 0.2)
+    for point in fit_head(features, one_hot(labels)).path:
+        assert point.nll_gap >= point.nll - point.train_nll - 1e-9
+        assert point.nll_gap == pytest.approx(point.nll - point.train_nll)  # every fold does worse on what it did not see
+        assert 1 >= point.accuracy_gap >= abs(point.train_balanced_accuracy - point.balanced_accuracy) - 1e-9
+
+
 # ---- out-of-fold scores ---------------------------------------------------------------------------------------
 
 

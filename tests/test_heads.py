@@ -163,11 +163,11 @@ def test_a_hidden_layer_learns_what_a_line_cannot() -> None:
 
 def test_the_user_is_told_how_a_head_begins() -> None:
     classes = ("cat", "dog")
-    assert told(new_head("linear", 8, 2, units=4), classes) is None
-    assert told(new_head("hidden", 8, 2, units=1200), classes) == (
+    assert told(new_head("linear", 8, 2, units=4), classes, "sgd") is None
+    assert told(new_head("hidden", 8, 2, units=1200), classes, "adamw") == (
         "Head: 1,200 hidden units that begin by chance (He normal), not as the probe, which has none"
     )
-    assert told(new_head("logit", 8, 2, units=4), classes) == (
+    assert told(new_head("logit", 8, 2, units=4), classes, "momentum") == (
         "Head: one logit that begins as the probe; the higher it is, the surer the second class, dog"
     )
 

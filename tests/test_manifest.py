@@ -54,7 +54,7 @@ def test_places_without_a_bundle(tmp_path: Path) -> None:
         (tmp_path / "nul\0", "nothing there"),
         (tmp_path / ("long" * 100), "File name too long"),
     ):
-        assert refusal(place) == f"Cannot load the model: {place}. Expected a run or a bundle, got {got}."
+        assert refusal(place) == f"Cannot load the model: {place}. Expected a run, bundle or export, got {got}."
 
 
 class Harm:
@@ -75,7 +75,7 @@ def test_a_pickle_is_refused_and_never_run(name: str, tmp_path: Path) -> None:
     path, proof = tmp_path / name, tmp_path / "proof"
     path.write_bytes(pickle.dumps(Harm(proof)))
     assert refusal(path) == (
-        f"Cannot load the model: {path}. Expected the folder of a run or a bundle, "
+        f"Cannot load the model: {path}. Expected the folder of a run, bundle or export, "
         "got a file of a kind that can run code when it is loaded (pickle or zip)."
     )
     assert not proof.exists()
@@ -92,7 +92,7 @@ def test_a_zip_by_any_name_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_any_other_file_is_refused_with_what_to_name(bundle: Path) -> None:
     for name in (MANIFEST, "head.safetensors"):
-        assert refusal(bundle / name).endswith("Expected the folder of a run or a bundle, got a single file.")
+        assert refusal(bundle / name).endswith("Expected the folder of a run, bundle or export, got a single file.")
 
 
 def test_a_newer_format_is_named_with_both_versions(bundle: Path) -> None:
@@ -232,7 +232,7 @@ KEYS = (
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     changes=st.dictionaries(st.sampled_from(KEYS), JSON, min_size=1, max_size=3),
     files=st.dictionaries(st.text(max_size=8), JSON, max_size=1),
@@ -244,7 +244,7 @@ def test_no_content_gets_past_with_another_error(tiny_bundle: Path, changes: dic
     _read_or_refuse(json.dumps(manifest).encode())
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(start=st.integers(0, 2000), cut=st.integers(0, 40), put=st.binary(max_size=20))
 def test_no_bytes_get_past_with_another_error(tiny_bundle: Path, start: int, cut: int, put: bytes) -> None:
     text = (tiny_bundle / MANIFEST).read_bytes()

@@ -14,8 +14,8 @@ import pytest
 
 from conftest import Train
 from made_run import make_run
+from seefit.insights import insights
 from seefit.insights import map as insight
-from seefit.insights.insights import INSIGHTS
 from seefit.insights.map import find_map
 from seefit.insights.material import Material
 from seefit.report.map import map_section
@@ -31,8 +31,7 @@ def seen(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def train(*data: Path, **given: Any) -> tuple[Any, dict[str, Any] | None]:
         found: list[Any] = []
-        monkeypatch.setitem(INSIGHTS, "forecast", lambda _: None)
-        monkeypatch.setitem(INSIGHTS, "map", lambda material: found.append(material))
+        monkeypatch.setattr(insights, "INSIGHTS", {"map": lambda material: found.append(material)})
         train_here(*data, **given)
         return found[0], find_map(found[0])
 

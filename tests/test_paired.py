@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -91,28 +90,36 @@ def test_mcnemar_is_a_sign_test_of_the_images_that_only_one_has_right(better: in
     assert mcnemar(*sides(better, worse)) == pytest.approx(expected)
 
 
-def test_mcnemar_of_groups_counts_every_throw_of_the_coins() -> None:
-    first, second = sides(9, 2)
-    groups = np.array(["a"] * 4 + ["b"] * 4 + ["c"] * 2 + ["d"] * 6)
-    gains = [(second[groups == name].astype(int) - first[groups == name]).sum() for name in "abcd"]
-    throws = [sum(sign * gain for sign, gain in zip(signs, gains, strict=True)) for signs in itertools.product([-1, 1], repeat=4)]
-    assert mcnemar(first, second, groups) == pytest.approx(np.mean(np.abs(throws) >= abs(sum(gains))))
+def test_mcnemar_of_groups_is_no_surer_than_the_groups_let_it_be() -> None:
+    """Groups of one size: a t test of the groups' means."""
+    from scipy.stats import ttest_1samp
+
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), 10)
+    chance = np.repeat([0.95, 0.9, 0.9, 0.8, 0.4, 0.9, 0.3, 0.5], 10)
+    first, second = rng.random(80) < 0.4, rng.random(80) < chance
+    gains = (second.astype(float) - first).reshape(8, 10).mean(axis=1)
+    assert mcnemar(first, second, groups) == pytest.approx(ttest_1samp(gains, 0).pvalue)
     assert mcnemar(first, second, groups) > mcnemar(first, second)
-    assert mcnemar(first, second, np.arange(16)) == mcnemar(first, second)
+    assert mcnemar(first, second, [f"g{i}" for i in groups]) == mcnemar(first, second, groups)
+    assert mcnemar(first, second, np.arange(80)) == mcnemar(first, second)
+    assert mcnemar(first, second, np.zeros(80)) == 1.0
 
 
 def test_mcnemar_of_groups_is_never_surer_than_of_images() -> None:
     first, second = sides(12, 4)
     groups = np.arange(21) % 7  # gains and losses of one group cancel
     assert mcnemar(first, second, groups) >= mcnemar(first, second)
+    assert mcnemar(*sides(8, 0, 0), np.arange(8) % 2) == mcnemar(*sides(8, 0, 0)), "all groups alike: nothing is lost"
 
 
-def test_mcnemar_of_groups_that_share_their_luck_is_wrong_5_times_in_100() -> None:
+@pytest.mark.parametrize("count", [7, 40])
+def test_mcnemar_of_groups_that_share_their_luck_is_wrong_5_times_in_100(count: int) -> None:
     rng, wrong, naive = np.random.default_rng(0), 0, 0
-    groups = np.repeat(np.arange(40), 5)
+    groups = np.repeat(np.arange(count), 10)
     for _ in range(400):
-        luck = np.repeat(rng.random(40) < 0.5, 5)
-        first, second = (np.where(luck == side, rng.random(200) < 0.95, rng.random(200) < 0.6) for side in (True, False))
+        luck = np.repeat(rng.random(count) < 0.5, 10)
+        first, second = (np.where(luck == side, rng.random(10 * count) < 0.95, rng.random(10 * count) < 0.6) for side in (True, False))
         wrong += mcnemar(first, second, groups) < 0.05
         naive += mcnemar(first, second) < 0.05
     assert wrong <= 30 < naive

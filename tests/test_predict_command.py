@@ -175,8 +175,16 @@ def test_beyond_100_classes_the_best_five_are_given(tmp_path: Path, tiny_backbon
     ("arguments", "code", "message"),
     [
         (["{bundle}", "{tmp}/nothing"], 2, "Cannot find the images: {tmp}/nothing. "),
-        (["{tmp}/nothing", "{image}"], 5, "Cannot load the model: {tmp}/nothing. Expected a run or a bundle, got nothing there."),
-        (["{image}", "{image}"], 5, "Cannot load the model: {image}. Expected the folder of a run or a bundle, got a single file."),
+        (
+            ["{tmp}/nothing", "{image}"],
+            5,
+            "Cannot load the model: {tmp}/nothing. Expected a run, bundle or export, got nothing there.",
+        ),
+        (
+            ["{image}", "{image}"],
+            5,
+            "Cannot load the model: {image}. Expected the folder of a run, bundle or export, got a single file.",
+        ),
         (["{bundle}", "{image}", "--csv", "{tmp}/no/such/folder.csv"], 6, "Cannot write: {tmp}/no/such/folder.csv. "),
         (["{bundle}", "{image}", "--csv", "{tmp}"], 6, "Cannot write: {tmp}. Expected a place that can be written to, got Is a directory."),
         (["{bundle}", "{image}", "--max-pixels", "10"], 3, "Cannot decode the image: {image}. "),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from conftest import PhotoFolder, Train
 from seefit import measuring, promises
-from seefit.budget import TIMINGS, Cost, Timings, keep_timings
+from seefit.budget import EXPLAINED, TIMINGS, Cost, Timings, keep_timings
 from seefit.data.dataset import Sample
 from seefit.files import sha256_file
 from seefit.fitting import Part
@@ -92,7 +92,7 @@ def test_what_is_kept_takes_no_time(known: None, tiny_backbone: Backbone, photo_
         "features": 12 + 8,  # those of the validation part are computed twice, to compare the engines
         "head": head + 8 * 2,
         "judging": 5 * 2 + promises.JUDGING_S,
-        "insights": promises.EXPLAINED * 2 + (12 + 8 + 5) * (promises.POINT_S + promises.LOOKED_S),
+        "insights": EXPLAINED * 2 + (12 + 8 + 5) * (promises.POINT_S + promises.LOOKED_S),
         "report": promises.REPORT_S,
     }
     alone = parts_of(extractor, replace(work, val=NOTHING))

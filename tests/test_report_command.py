@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from command import Answer, seefit
+from seefit.report import sections
+from seefit.report.decide import decide_section
 
 
 @pytest.fixture
@@ -25,13 +27,15 @@ def test_the_page_is_built_again(run: Path, trained: Path) -> None:
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in before} == before
 
 
-def test_the_language_can_be_chosen(run: Path) -> None:
+def test_the_language_can_be_chosen(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "SECTIONS", {"scores": sections.scores_section})  # the others draw for a second
     answer = seefit("report", run, "--lang", "zh", "--json")
     assert (answer.code, answer.json["report"]) == (0, str(run / "report.html"))
     assert '<html lang="zh' in (run / "report.html").read_text()
 
 
-def test_costs_move_the_line_and_json_says_where_it_is(run: Path) -> None:
+def test_costs_move_the_line_and_json_says_where_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "SECTIONS", {"decide": decide_section})
     equal, dear = (seefit("report", run, *costs, "--json").json["line"] for costs in ([], ["--cost-fn", "9"]))
     assert (equal["class"], equal["chosen_on"], equal["cost_fp"], equal["cost_fn"]) == ("defective", "val", 1, 1)
     assert 0.4 < equal["from"] < 0.6

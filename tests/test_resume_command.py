@@ -51,6 +51,10 @@ def check_same(run: Path, unbroken: Path, *, page: bool = True) -> None:
     assert {name: one[name] for name in one.keys() - TIMING} == {name: two[name] for name in two.keys() - TIMING}
     assert one["seconds"].keys() == two["seconds"].keys()
     assert (run / "report.html").is_file() == page
+    if page:
+        told = [{path.name: path.read_bytes() for path in (folder / "insights").iterdir()} for folder in (run, unbroken)]
+        assert told[0] == told[1]
+        assert len(told[0]) > 5
     assert list(run.rglob(".*")) == []
 
 
@@ -130,7 +134,7 @@ def test_killed_at_a_random_moment_and_again_while_it_resumes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", ["scan", "features", "fit", "evaluate", "report"])
+@pytest.mark.parametrize("phase", ["scan", "features", "fit", "trust", "evaluate", "insights", "report"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_killed_within_a_phase(phase: str, share: float, big: tuple[Path, Path, float], kill: Kill, tmp_path: Path) -> None:
     photos, unbroken, _ = big

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from seefit import finetuning
 from seefit.bundle.bundle import load
 from seefit.bundle.golden import golden_images
 from seefit.data.image import decode
+from seefit.environment import cache_folder
 from seefit.errors import RunError, UsageError
 from seefit.estimator import ImageClassifier
 from seefit.files import sha256_file
@@ -95,6 +97,16 @@ def test_a_seed_decides_the_weights_and_nothing_pretrained_is_read(
     assert torch.equal(torch.random.get_rng_state(), before)
     assert equal(first, again)
     assert not any(torch.equal(tensor, other[key]) for key, tensor in first.items() if tensor.ndim > 1)
+
+
+def test_a_random_network_leaves_nothing_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, "write_onnx", lambda tower, probe, inputs, outputs, path: path.write_bytes(b"network"))
+    random = backbone.load_backbone("lenet5", 32, seed=3)
+    assert random.onnx.is_file()
+    assert random.weights == backbone.load_backbone("lenet5", 32, seed=3).weights != backbone.load_backbone("lenet5", 32, seed=4).weights
+    del random
+    gc.collect()
+    assert [path.name for path in cache_folder().rglob("*") if path.is_file()] == []
 
 
 def test_the_whole_network_is_trained_and_the_head_is_its_own() -> None:

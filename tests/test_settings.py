@@ -136,7 +136,7 @@ def test_bad_values_are_refused(name: str, value: object) -> None:
 text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @for_any(
     data=text, labels=text, root=st.none() | st.just(Path("a b/ç")), val=st.floats(0, 0.99), seed=st.integers(0, 2**32 - 1),
     fit=st.sampled_from(["auto", "crop", "pad", "squash"]), leak=st.booleans(), share=st.none() | st.floats(0.01, 0.99),

@@ -130,5 +130,5 @@ def test_an_unfinished_run_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data: photos\n")
     answer = seefit("summary", tmp_path, "--json")
     assert (answer.code, answer.error()["message"]) == (
-        5, f"Cannot load the model: {tmp_path}. Expected a run or a bundle, got an unfinished run.",
+        5, f"Cannot load the model: {tmp_path}. Expected a run, bundle or export, got an unfinished run.",
     )  # fmt: skip

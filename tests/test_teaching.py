@@ -52,7 +52,7 @@ def test_a_probe_cannot_be_taught(larger: Path) -> None:
 
 
 def test_a_teacher_that_is_no_bundle_is_refused_before_anything_is_computed(warm: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"^Cannot load the model: .*nowhere\. Expected a run or a bundle, got nothing there\."):
+    with pytest.raises(ArtefactError, match=r"^Cannot load the model: .*nowhere\. Expected a run, bundle or export, got nothing there\."):
         train(make_settings({"data": str(warm), "teacher": tmp_path / "nowhere", **HEAD}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

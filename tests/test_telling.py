@@ -60,20 +60,21 @@ def test_folds_come_with_their_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "done"),
+    ("given", "done", "follow"),
     [
-        ({}, "head"),
-        ({"preset": "balanced"}, "top"),
-        ({"preset": "balanced", "freeze": "all"}, "head"),
-        ({"method": "finetune", "freeze": "none"}, "everything"),
+        ({}, "head", "--preset balanced"),
+        ({"method": "probe"}, "head", "--preset balanced --method finetune"),
+        ({"preset": "balanced"}, "top", "this run does so"),
+        ({"preset": "balanced", "freeze": "all"}, "head", "--preset balanced --freeze auto"),
+        ({"method": "finetune", "freeze": "none"}, "everything", "this run trains more than that"),
     ],
 )
-def test_advice_is_told_with_the_options_that_follow_it(given: dict[str, Any], done: str) -> None:
+def test_advice_is_told_with_the_options_that_follow_it(given: dict[str, Any], done: str, follow: str) -> None:
     heard = Listener()
     advice = say_advice(make_settings({"data": str(Path("d")), **given}), probe(0.8, None), {"cat": 40, "dog": 50}, heard)
     assert advice is not None
     assert (advice["strategy"], advice["images_per_class"], advice["done"]) == ("top", 40, done)
-    assert heard.said == [f"Advice: {advice['text']} ({'this run does so' if done == 'top' else '--preset balanced'})"]
+    assert heard.said == [f"Advice: {advice['text']} ({follow})"]
     assert advice["text"].isprintable()
 
 
@@ -86,3 +87,5 @@ def test_advice_goes_by_the_folds_then_by_the_validation_part_and_else_says_noth
     assert len(heard.said) == 2
     say_advice(settings, probe(0.99, None), counts, heard)
     assert heard.said[-1].startswith("Advice: Train the head only") and not heard.said[-1].endswith(")")
+    say_advice(make_settings({"data": "d", "preset": "balanced"}), probe(0.99, None), counts, heard)
+    assert heard.said[-1].startswith("Advice: Train the head only") and heard.said[-1].endswith(" (this run trains more than that)")

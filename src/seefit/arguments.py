@@ -89,6 +89,18 @@ def unusable(name: str, reason: str, unreadable: bool) -> DataError:
     return Unreadable(Path(name), OSError(reason)) if unreadable else Undecodable(reason, where=name)
 
 
+def untrusted(what: str, call: str) -> UsageError:
+    """Return the error of a classifier that has no sets of classes, or cannot tell what it does not know.
+
+    Args:
+        what: It has none.
+        call: That asked for it.
+    """
+    hint = "Fit on more images; a network that is trained needs a validation part, as fit(DATA) has one"
+    expected = "a classifier that kept images back"
+    return UsageError(f"No {what}", where=f"ImageClassifier.{call}", expected=expected, got="too few of them", hint=hint)
+
+
 def known_labels(labels: Sequence[str], classes: Sequence[str]) -> list[int]:
     """Return the number of each label's class.
 

@@ -18,6 +18,7 @@ TIMINGS = "timings.json"  # in the folder of checkpoints
 MINUTES = 20.0  # unless the user says otherwise
 LEAST_EPOCHS = 6  # rather fewer epochs than fewer networks, down to so many
 MARGIN = 1.1  # by how much the plan may turn out too short
+EXPLAINED = 450  # answers that explaining takes after a model is judged: maps, their checks, hidden places
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,19 @@ class Timings:
     def total(self, epochs: int) -> float:
         """Return how long the whole run is thought to take."""
         return self.before + sum(_training(cost, epochs) + cost.answers for cost in self.costs[: self.networks])
+
+    def late(self, number: int, epochs: Sequence[float], minutes: float) -> bool:
+        """Return whether one more epoch of a network would end too late. It follows from what is kept, so a run that goes on decides alike.
+
+        Args:
+            number: Of the network, from 0.
+            epochs: Seconds of each of its epochs so far; the first one is always trained.
+            minutes: What the whole run may take.
+        """
+        if not epochs:
+            return False
+        spent = self.before + sum(self.seconds[:number]) + self.costs[number].once + sum(epochs)
+        return spent + epochs[-1] + sum(cost.answers for cost in self.costs[: number + 1]) > 60 * minutes
 
     def room_for_next(self, epochs: int, minutes: float) -> bool:
         """Return whether one more network can be trained, when it is as much slower than thought as those before it were."""

@@ -7,12 +7,15 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from seefit.bundle.bundle import Parts
+from seefit.bundle.neighbours import GALLERY, Gallery
 from seefit.bundle.trusted import Trust
 from seefit.fitting import Fitted, Part
 from seefit.settings import Settings
 
 
-def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, train: Part, trust: Trust | None = None) -> Parts:
+def bundle_parts(
+    fitted: Fitted, classes: tuple[str, ...], settings: Settings, train: Part, trust: Trust | None = None, gallery: Gallery | None = None
+) -> Parts:
     """Return what the bundle is made of; without ``trust`` it says nothing of sets and of what it does not know."""
     extractor, head = fitted.extractor, fitted.head
     backbone = extractor.backbone
@@ -32,9 +35,12 @@ def bundle_parts(fitted: Fitted, classes: tuple[str, ...], settings: Settings, t
         "trained": list(fitted.trained),
         "data_sha256": hashlib.sha256("".join(sorted(train.sha256)).encode()).hexdigest(),
         "versions": versions(),
+        **({} if gallery is None else {"gallery": len(gallery.names)}),
         **fitted.about,
     }
     files = {weights_file(i): one.state.read_bytes() for i, one in enumerate(fitted.members or [backbone]) if one.state is not None}
+    if gallery is not None:
+        files[GALLERY] = gallery.to_bytes()
     return Parts(extractor.preprocess, fitted.network, head.weight, head.bias, fitted.temperature, classes, about, files, trust)
 
 

@@ -32,11 +32,18 @@ class Console:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._told: set[str] = set()
 
     def say(self, text: str) -> None:
         """Print one line."""
         if not self.quiet:
             print(printable(text), file=sys.stderr, flush=True)
+
+    def say_once(self, text: str, about: str) -> None:
+        """Print one line unless something was said about the same before."""
+        if about not in self._told:
+            self._told.add(about)
+            self.say(text)
 
     def warn(self, text: str) -> None:
         """Print one line that also ``quiet`` lets through."""

@@ -9,22 +9,20 @@ the form of a fitted probe again: one network, one linear head.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seefit.budget import MINUTES, TIMINGS, Cost, Timings, keep_timings, plan_networks, read_timings
+from seefit.budget import EXPLAINED, MINUTES, TIMINGS, Cost, Timings, keep_timings, plan_networks, read_timings
 from seefit.bundle.averaging import FEATURES, Member, View, average_heads, average_networks
 from seefit.bundle.bundle import Bundle
 from seefit.bundling import weights_file
 from seefit.console import QUIET, Console
-from seefit.environment import own_folder
+from seefit.environment import gone_with, passing_folder
 from seefit.evaluation.familiar import compared
 from seefit.files import write_bytes
 from seefit.finetuning import cut_to_fit, finetune_probe
@@ -36,6 +34,7 @@ from seefit.settings import EPOCHS, Settings
 from seefit.training.augment import Augmentation, Orientation, combined, parse_augmentation
 from seefit.training.features import FeatureExtractor, choose_parts
 from seefit.training.head import Head
+from seefit.training.history import Epoch
 
 VIEWS: dict[Orientation, tuple[View, str]] = {  # the orientations that networks are shown, and how
     (0, False): ((), "as it is"),
@@ -81,7 +80,7 @@ def train_members(
     if timings is None:
         timings = _plan(settings, probe, len(classes), train, val, teacher, len(views), judged, seconds, console)
         keep_timings(record, timings)
-    epochs = settings.epochs or timings.epochs
+    asked, epochs = settings.epochs, settings.epochs or timings.epochs
     settings = settings.model_copy(update={"epochs": epochs})
     _say_plan(settings.backbones, timings, epochs, len(views), minutes, console)
     made: list[Fitted] = []
@@ -96,6 +95,8 @@ def train_members(
         if number:
             own = begin(member, _open(member, probe.extractor, console), classes, train, val, console=console)
         options: dict[str, Any] = {"teacher": teacher, "checkpoints": checkpoints / f"member-{number}", "console": console}
+        if asked is None:  # a number of epochs that was asked for stays
+            options["enough"] = _out_of_time(timings, number, minutes)
         fitted, history = finetune_probe(member, own, classes, train, val, **options)
         made.append(fitted)
         rows += [{"member": number, **asdict(epoch)} for epoch in history]
@@ -136,7 +137,7 @@ def _plan(
     started, speeds = time.monotonic(), {}
     costs: list[Cost] = []
     learnt, kept = len(train.samples), len(val.samples) if val is not None else 0
-    images = {"train": learnt, "val": kept, "judged": judged + compared(learnt, kept)}
+    images = {"train": learnt, "val": kept, "judged": judged + compared(learnt, kept) + (EXPLAINED if judged else 0)}
     for number, name in enumerate(settings.backbones):
         member = member_settings(settings, number)
         if name not in speeds:
@@ -147,6 +148,16 @@ def _plan(
         costs.append(cost_of(speed, member, **images, views=views, streamed=streamed, probe=seconds["fit"] if number else None))
     before = sum(seconds.values()) + time.monotonic() - started
     return plan_networks(costs, before, settings.minutes or MINUTES, usual=EPOCHS, asked=settings.epochs)
+
+
+def _out_of_time(timings: Timings, number: int, minutes: float) -> Callable[[Sequence[Epoch]], str | None]:
+    """Return what ends the training of a network when one more epoch would end too late, and says so."""
+
+    def enough(history: Sequence[Epoch]) -> str | None:
+        late = timings.late(number, [epoch.seconds for epoch in history], minutes)
+        return f"One more epoch would take longer than {minutes:g} min (--minutes): training ends" if late else None
+
+    return enough
 
 
 def _say_plan(names: Sequence[str], timings: Timings, epochs: int, views: int, minutes: float, console: Console) -> None:
@@ -213,12 +224,12 @@ def merge(made: Sequence[Fitted], views: Sequence[View]) -> tuple[FeatureExtract
     data = average_networks(members, views).SerializeToString(deterministic=True)
     weight, bias = average_heads(members)
     identity = hashlib.sha256(data).hexdigest()
-    folder = own_folder("tuned")
+    folder = passing_folder()
     write_bytes(folder / "members.onnx", data)
     first, name = tuned[0].backbone, "+".join(extractor.backbone.name for extractor in tuned)
     stage = Stage(FEATURES, weight.shape[1], 0)
     backbone = Backbone(name, first.image_size, first.mean, first.std, (stage,), identity, folder / "members.onnx", identity)
-    weakref.finalize(backbone, shutil.rmtree, folder, ignore_errors=True)  # as the files of each network
+    gone_with(backbone, folder)  # as the files of each network
     extractor = FeatureExtractor(backbone, [FEATURES], tuned[0].fit, device="cpu", max_pixels=tuned[0].max_pixels)
     return extractor, Head(weight, bias, "finetuned", 0.0)
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
+import weakref
 from pathlib import Path
+from typing import TypeVar
 
 from seefit.errors import ResourceError, UsageError
+
+T = TypeVar("T")
+PASSING = "tuned"  # below the cache folder: networks with weights of their own, such as trained ones, as ONNX
 
 
 def cache_folder(*parts: str) -> Path:
@@ -77,6 +83,23 @@ def abandoned_folders(part: str) -> list[Path]:
     place = cache_folder() / part
     numbered = ((folder, folder.name.partition("-")[0]) for folder in (place.iterdir() if place.is_dir() else ()))
     return sorted(folder for folder, number in numbered if number.isdecimal() and not is_alive(int(number)))
+
+
+def passing_folder() -> Path:
+    """Return a new folder below the cache folder for what lasts no longer than this process; what killed ones left goes first.
+
+    Raises:
+        ResourceError: The cache folder cannot be created.
+    """
+    for left in abandoned_folders(PASSING):
+        shutil.rmtree(left, ignore_errors=True)
+    return own_folder(PASSING)
+
+
+def gone_with(holder: T, folder: Path) -> T:
+    """Return what needs a folder; the folder goes when nothing holds that any more."""
+    weakref.finalize(holder, shutil.rmtree, folder, ignore_errors=True)
+    return holder
 
 
 def is_alive(pid: int) -> bool:

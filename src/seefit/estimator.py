@@ -22,8 +22,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from seefit.arguments import check_classes, known_labels, labelled, read_paths, refuse_arguments, unusable
+from seefit.arguments import check_classes, known_labels, labelled, read_paths, refuse_arguments, untrusted, unusable
 from seefit.bundle.bundle import Bundle, copy_bundle, load, save_bundle
+from seefit.bundle.predict import Prediction, predict
 from seefit.bundling import bundle_parts
 from seefit.console import Console
 from seefit.data.dataset import Dataset, Sample, natural_order
@@ -74,7 +75,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: (C,) the classes in sorted order, of the type of the labels; the columns of `predict_proba`.
-        bundle_: What was fitted, as `seefit.load` would return it; its ``predictions`` also tell sets and what is none of the classes.
+        bundle_: What was fitted, as `seefit.load` would return it.
         metrics_: Figures as in ``metrics.json``; after ``fit(paths, labels)`` those over folds alone.
         run_: The run folder; after ``fit(DATA)`` only. Without ``out`` it is removed together with the classifier.
 
@@ -167,6 +168,32 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = [place[str(name)] for name in self.classes_]
         blocks = [self._model.probabilities(features)[:, columns] for features in self._features(X)]
         return np.concatenate([np.empty((0, len(columns))), *blocks])
+
+    def predict_set(self, X: Paths) -> NDArray[np.bool_]:
+        """Return (N, C) which classes each image may be: sets that hold the right one as often as ``bundle_.sets.coverage`` says.
+
+        That holds on average over images like those learnt from. Raises as `predict`, and a UsageError where there are no sets.
+        """
+        check_is_fitted(self)
+        if self.bundle_.sets is None:
+            raise untrusted("sets of classes", "predict_set")
+        place = {str(name): i for i, name in enumerate(self.classes_)}
+        answers = self._answers(X)
+        found = np.zeros((len(answers), len(place)), np.bool_)
+        for row, answer in enumerate(answers):
+            found[row, [place[name] for name in answer.members or ()]] = True
+        return found
+
+    def predict_unknown(self, X: Paths) -> NDArray[np.bool_]:
+        """Return (N,) whether each image is so unlike those learnt from that its class should not be believed.
+
+        Of images like those learnt from, a share is refused that ``bundle_.manifest["trust"]["unknown"]["rate"]`` says. Raises as
+        `predict`, and a UsageError where nothing tells. How unlike each is, tells ``bundle_.predictions``.
+        """
+        check_is_fitted(self)
+        if not self.bundle_.refuses:
+            raise untrusted("“none of these”", "predict_unknown")
+        return np.array([answer.none_of_these for answer in self._answers(X)], np.bool_)
 
     def transform(self, X: Paths) -> NDArray[np.float32]:
         """Return (N, D) the features that the head sees, by the reference; raises as `predict`."""
@@ -313,6 +340,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.bundle_ = self._model.bundle
         if temporary:
             weakref.finalize(self.bundle_, shutil.rmtree, folder, ignore_errors=True)
+
+    def _answers(self, X: Any) -> list[Prediction]:
+        """Return the bundle's own answers, all that it tells of an image."""
+        answers = list(predict(self.bundle_, read_paths(X), max_pixels=self.max_pixels))
+        raise_all([answer.error for answer in answers if answer.error is not None])
+        return answers
 
     def _features(self, X: Any) -> Iterator[NDArray[np.float32]]:
         """Yield (n, D) features, a block of images at a time, once all files are known to be images."""

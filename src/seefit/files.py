@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from seefit.environment import is_alive
 from seefit.errors import ResourceError, SeefitError
 
 _UNDECODED = re.compile("[\ud800-\udfff]")  # how Python keeps the bytes of a file name that is no text
@@ -60,6 +61,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(temporary)
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path`` that takes its name when the block ends well: all of it is there, or nothing.
+
+    What killed processes left of such a folder is removed first.
+
+    Args:
+        path: The folder; nothing, or an empty folder, may be there.
+
+    Raises:
+        ResourceError: The disk is full or the place cannot be written to.
+    """
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        number = left.name.removesuffix(".partial").rpartition(".")[2]
+        if number.isdecimal() and not is_alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise resource_error(error, path) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_leftover(name: str) -> bool:

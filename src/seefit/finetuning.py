@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,7 @@ def finetune_probe(
     val: Part | None,
     *,
     teacher: Bundle | None = None,
+    enough: Callable[[Sequence[Epoch]], str | None] = lambda history: None,
     checkpoints: Path | None = None,
     console: Console = QUIET,
 ) -> tuple[Fitted, list[Epoch]]:
@@ -126,6 +127,7 @@ def finetune_probe(
         val: Tells the best epoch and gives the temperature; without one the last epoch counts and the temperature stays 1: the
             out-of-fold scores of the probe say nothing of the network that was trained since, which has seen every image.
         teacher: Its answers are learnt too, beside the labels.
+        enough: As in `seefit.training.finetune.Plan`.
         checkpoints: Where the state after each epoch is kept; training goes on from what is there.
         console: Where to say what happens.
 
@@ -138,6 +140,7 @@ def finetune_probe(
         if is_sought(settings):
             plan = ready.plan(find_rates(plan, ready.choice, network, training, checkpoints, console=console))
         console.say(promise(ready.settings, ready.cut.trained, network, plan, ready.choice, len(training)))
+        plan.enough = enough
         history = finetune(network, plan, training, ready.validation, checkpoints=checkpoints, every=settings.every, console=console)
     tuned = _tuned_extractor(fitted.extractor, network, settings)
     head = network.learned_head()
@@ -181,7 +184,7 @@ def prepared(
     if teacher is not None and checkpoints is not None:
         check_same_teacher(checkpoints, teacher)
     network = _network(settings, fitted, train, cut)
-    if sentence := told(network.head, classes):
+    if sentence := told(network.head, classes, settings.optimiser):
         console.say(sentence)
     with _batches(settings, extractor, cut, augmentation, classes, train, val, console, teacher) as (training, validation):
         memory = Memory("training", _EFFECTS["trained" if settings.trains_norms else "frozen"], console)
@@ -304,16 +307,14 @@ def _batches(
 
     def make(part: Part, views: int, view_key: str) -> KeptBatches | PixelBatches:
         images, targets, weights = (part.samples, part.sha256), part.targets(classes), _weights(settings, part, classes)
-        order = Order(len(part.samples), views, settings.batch, settings.seed)
+        order = Order(len(part.samples), views, settings.batch, settings.seed, fresh=cut.streamed and views > 1)
         if cut.streamed:
             return PixelBatches(*images, extractor.reference, view, order, targets, weights, max_pixels=settings.max_pixels)
-        activations = stack.enter_context(_activations(settings, extractor, cut, part, view, view_key, console))
+        activations = stack.enter_context(open_activations(settings, extractor, cut, part, view, view_key, console))
         _say_and_fill(activations, order, cut)
         return KeptBatches(activations, order, targets, weights)
 
     views, epochs, view_key = settings.views, settings.planned_epochs, augmentation.key(seed=settings.seed)
-    if cut.streamed and views > 1:
-        views = max(views, epochs)  # a new one in every epoch
     with contextlib.ExitStack() as stack:
         own = make(train, views, view_key)
         training: Batches = own
@@ -325,9 +326,10 @@ def _batches(
         yield training, validation
 
 
-def _activations(
+def open_activations(
     settings: Settings, extractor: FeatureExtractor, cut: Cut, part: Part, view: View, view_key: str, console: Console = QUIET
 ) -> Activations:
+    """Open what is kept of a part's images at the boundary of a cut network, in views that ``view_key`` names."""
     return Activations(
         extractor.backbone,
         cut.boundary,
@@ -357,7 +359,7 @@ def share_missing(settings: Settings, extractor: FeatureExtractor, cut: Cut, tra
     rows = Order(len(train.samples), distinct_views(settings), settings.batch).every_row()
     some = rows[:: len(rows) // LOOKED_AT | 1]  # an odd step: all numbers of views come
     view, key = make_view(augmentation, seed=settings.seed), augmentation.key(seed=settings.seed)
-    with _activations(settings, extractor, cut, train, view, key) as activations:
+    with open_activations(settings, extractor, cut, train, view, key) as activations:
         return len(activations.kept.missing(some)) / len(some)
 
 

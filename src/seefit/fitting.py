@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,13 @@ from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
 from seefit.models.architecture import first_head
 from seefit.models.backbone import Backbone, check_backbone, load_backbone
+from seefit.parts import Part as Part  # noqa: PLC0414  # many know it by this name
+from seefit.proving import engine_difference, fell_back
 from seefit.settings import Settings
 from seefit.training.engine import check_device
 from seefit.training.features import FeatureExtractor, choose_parts
 from seefit.training.head import MAX_PATH_ROWS, Head, fit_head
+from seefit.training.viewed import count_views, viewed_features
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -37,51 +40,7 @@ if TYPE_CHECKING:
 Phase = Callable[[str], AbstractContextManager[object]]
 
 _FITS: dict[Fit, str] = {"crop": "cropped to a square", "pad": "padded to a square", "squash": "squashed to a square"}
-ENGINE_CHECK_IMAGES = (200, 800)  # a first look; and, where that fails, a second that chance cannot fail as easily
-ENGINE_MAX_DIFFERENCE = 0.03  # mean difference of a probability from the reference
-ENGINE_MIN_AGREEMENT = 0.98  # share of images with the same label as the reference
 UNCALIBRATED = "The probabilities are not calibrated: no images were kept back that could tell how sure the model may be (--val)."
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the data, as far as training may see it."""
-
-    samples: list[Sample]
-    sha256: list[str]
-    units: NDArray[np.int64]
-
-    def labels(self, classes: tuple[str, ...]) -> NDArray[np.int64]:
-        """Return (N,) class numbers."""
-        position = {name: i for i, name in enumerate(classes)}
-        return np.array([position[sample.label or ""] for sample in self.samples], np.int64)
-
-    def one_hot(self, classes: tuple[str, ...]) -> NDArray[np.float32]:
-        """Return (N, C) ones for the labels, zeros elsewhere."""
-        targets = np.zeros((len(self.samples), len(classes)), np.float32)
-        targets[np.arange(len(self.samples)), self.labels(classes)] = 1
-        return targets
-
-    def targets(self, classes: tuple[str, ...]) -> NDArray[np.float32]:
-        """Return (N, C) soft targets where the user gave them, else one for the label."""
-        targets = self.one_hot(classes)
-        for row, sample in enumerate(self.samples):
-            if sample.target is not None:
-                targets[row] = sample.target
-        return targets
-
-    def weights(self) -> NDArray[np.float64]:
-        """Return (N,) sample weights."""
-        return np.array([sample.weight for sample in self.samples])
-
-    def majority(self, classes: tuple[str, ...]) -> int:
-        """Return the number of the commonest class, the first of equals."""
-        return int(np.bincount(self.labels(classes), minlength=len(classes)).argmax())
-
-    def spread(self, count: int) -> tuple[list[Sample], list[str]]:
-        """Return at most ``count`` images, evenly spread over the part, and their sha256."""
-        index = np.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).astype(int).tolist()
-        return [self.samples[i] for i in index], [self.sha256[i] for i in index]
 
 
 @dataclass(frozen=True)
@@ -280,13 +239,11 @@ def fit_probe(
         console: Where to say what happens.
     """
     val = val if val is not None and val.samples else None
-    head = _fit_head(settings, features, train, classes, console)
-    difference = _engine_difference(extractor, head, proof or val or train, console)
-    if difference is not None and _differs(difference):  # what the reference computed for the check is kept and used again
-        console.warn(_fallback(extractor, difference))
-        extractor.use_reference()
+    head = _fit_head(settings, extractor, features, train, classes, console)
+    difference = engine_difference(extractor, head, proof or val or train, console)
+    if difference is not None and fell_back(extractor, difference, console):  # what the reference computed is kept and used again
         features = extractor.extract(train.samples, train.sha256, console=console)
-        head = _fit_head(settings, features, train, classes, console)
+        head = _fit_head(settings, extractor, features, train, classes, console)
     unseen = extractor.backbone.state is None
     if val is None:
         temperature, val_metrics = _fold_temperature(head, train, classes) if unseen else 1.0, None
@@ -296,47 +253,33 @@ def fit_probe(
     return Fitted(extractor, head, temperature, difference, val_metrics, folds)
 
 
-def _fit_head(settings: Settings, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console) -> Head:
-    targets = part.one_hot(classes)
+def _fit_head(
+    settings: Settings, extractor: FeatureExtractor, features: NDArray[np.float32], part: Part, classes: tuple[str, ...], console: Console
+) -> Head:
+    """Fit the head on the images, or with ``probe_views`` on their views; its folds then tell of the images as they are."""
+    views = count_views(settings.augment, settings.probe_views)
+    if views > 1:
+        made = settings.augment, views
+        features = viewed_features(extractor, part.samples, part.sha256, *made, seed=settings.seed, console=console)
+    targets, units = np.repeat(part.one_hot(classes), views, axis=0), np.repeat(part.units, views)
     head = fit_head(
-        features, targets, weights=part.weights(), units=part.units, balance=settings.class_weights, seed=settings.seed, console=console
+        features,
+        targets,
+        weights=np.repeat(part.weights(), views),
+        units=units,
+        balance=settings.class_weights,
+        seed=settings.seed,
+        console=console,
     )
+    plain = head.fold_rows % views == 0
+    folds = {"fold_rows": head.fold_rows[plain] // views, "fold_logits": head.fold_logits[plain], "fold_numbers": head.fold_numbers[plain]}
+    head = replace(head, **folds)
     if head.method == "nearest-mean":
         console.say("Head: nearest class mean, since the classes are too small or too many for cross-validation")
     else:
         where = f"({head.folds} folds)" if len(features) <= MAX_PATH_ROWS else "on a sample of the images"
         console.say(f"Head: logistic regression, strength {head.strength:.3g} chosen by cross-validation {where}")
     return head
-
-
-def _engine_difference(extractor: FeatureExtractor, head: Head, part: Part, console: Console) -> dict[str, float] | None:
-    """Compare the probabilities of the fast engine with those of the reference, None where they are one.
-
-    200 images hold four labels that may differ; an engine that changes one label in a hundred, as bf16 does, changes five by
-    chance in one of twenty looks. So 200 that fail are looked at again among 800.
-    """
-    if extractor.engine is extractor.reference:
-        return None
-    for count in ENGINE_CHECK_IMAGES:
-        samples, sha256 = part.spread(count)
-        fast, exact = (
-            softmax(head.logits(extractor.extract(samples, sha256, exact=exact, console=console, label="Checking the engine")))
-            for exact in (False, True)
-        )
-        same = float((fast.argmax(1) == exact.argmax(1)).mean())
-        found = {"images": len(samples), "mean_difference": float(np.abs(fast - exact).mean()), "same_label": same}
-        if not _differs(found) or len(samples) == len(part.samples):
-            break
-    return found
-
-
-def _differs(difference: dict[str, float]) -> bool:
-    return difference["mean_difference"] > ENGINE_MAX_DIFFERENCE or difference["same_label"] < ENGINE_MIN_AGREEMENT
-
-
-def _fallback(extractor: FeatureExtractor, difference: dict[str, float]) -> str:
-    found = f"mean difference {difference['mean_difference']:.3f}, {difference['same_label']:.1%} the same label"
-    return f"{extractor.engine.name} differs from the reference ({found}): using {extractor.reference.name}"
 
 
 def calibrate(

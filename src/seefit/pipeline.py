@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seefit.bundle.bundle import Bundle, load, save_bundle
+from seefit.bundle.neighbours import Gallery
 from seefit.bundle.trusted import Trust
 from seefit.bundling import bundle_parts, versions
 from seefit.console import QUIET, Console
@@ -29,6 +30,7 @@ from seefit.data.tables import write_table
 from seefit.environment import threads
 from seefit.evaluation.evaluate import evaluate_part
 from seefit.evaluation.metrics import Metrics
+from seefit.exhibiting import fit_gallery
 from seefit.extending import extension, inherit, prepare, told
 from seefit.files import clear_leftovers, to_json, write_text
 from seefit.fitting import (
@@ -166,7 +168,8 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     trust = _trust(fitted, first, gathered, clock, console)
 
     _write_fitted(run, to_yaml(asked, _resolved(gathered, fitted, folder)), fitted.head, epochs)
-    save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part, trust))
+    gallery = _gallery(fitted, settings, gathered, clock, console) if settings.gallery else None
+    save_bundle(run / "bundle", bundle_parts(fitted, dataset.classes, settings, train_part, trust, gallery))
 
     with clock.phase("evaluate"):
         bundle = load(run / "bundle")
@@ -226,6 +229,12 @@ def _trust(fitted: Fitted, settings: Settings, gathered: Gathered, clock: Clock,
     """Fit what lets one prediction be trusted, before anything is judged."""
     with clock.phase("trust"):
         return fit_trust(fitted, settings, gathered.dataset.classes, gathered.part("train"), gathered.part("val"), console=console)
+
+
+def _gallery(fitted: Fitted, settings: Settings, gathered: Gathered, clock: Clock, console: Console) -> Gallery | None:
+    """Choose training images whose small pictures travel with the model."""
+    with clock.phase("gallery"):
+        return fit_gallery(fitted, gathered.dataset.classes, gathered.part("train"), max_pixels=settings.max_pixels, console=console)
 
 
 def _write_first_files(run: Path, seen: Scan, split: Split, classes: tuple[str, ...]) -> None:
@@ -305,6 +314,7 @@ def _write_fitted(run: Path, config: str, head: Head, epochs: list[dict[str, Any
         write_table(run / "history.csv", list(epochs[0]), (list(epoch.values()) for epoch in epochs))
         return
     header = ["strength", "fold_nll", "fold_nll_se", "fold_balanced_accuracy", "train_nll", "train_balanced_accuracy"]
+    header += ["nll_gap", "accuracy_gap"]
     write_table(run / "history.csv", header, (list(asdict(point).values()) for point in head.path))
 
 

@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from seefit.budget import MINUTES, TIMINGS, read_timings
+from seefit.budget import EXPLAINED, MINUTES, TIMINGS, read_timings
 from seefit.bundle.bundle import Bundle
 from seefit.environment import threads
 from seefit.evaluation.embedding import MOST_POINTS
 from seefit.evaluation.familiar import compared
-from seefit.fitting import ENGINE_CHECK_IMAGES, Part
+from seefit.fitting import Part
+from seefit.proving import ENGINE_CHECK_IMAGES
 from seefit.settings import Settings
 from seefit.training.engine import Engine, frozen_forward
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import FOLDS, MAX_LOGITS, MAX_PATH_ROWS, SAMPLE_PER_CLASS, SAMPLE_ROWS
+from seefit.training.viewed import count_views, share_missing
 
 TRIAL_SHARE, TRIAL_LEAST, TRIAL_MOST = 20, 8, 48  # one image in so many is tried, at least and at most so many
 TRIAL_S = 0.7  # no longer than that
@@ -34,7 +36,6 @@ STEPS_SAMPLE, STEPS_MANY = 100, 125  # beyond MAX_PATH_ROWS: along the path on a
 
 LOOP, LOOP_S = 1_000_000, 0.066  # a loop in Python, and its seconds on the computer where these were measured:
 FITTING_S = 1.5  # first use of libraries, figures with their intervals
-EXPLAINED = 450  # answers that explaining takes: maps, their checks, hidden places
 POINT_S, LOOKED_S = 0.003, 0.0015  # a point of the map; any image, for the learning curve and for what is odd about the data
 JUDGING_S = 1.0  # saving, reading and judging the model, the answers left out
 REPORT_S = 1.5  # pictures and page
@@ -121,7 +122,7 @@ def promise_run(settings: Settings, extractor: FeatureExtractor, work: Work, *, 
         import seefit.measuring  # noqa: F401  # brings torch, which the run needs anyway
     started, slow = time.monotonic(), slowness()
     answer = seconds_per_image(extractor, extractor.reference, work.tried)
-    parts = {} if settings.from_scratch else _probe_parts(extractor, work, answer, slow)
+    parts = {} if settings.from_scratch else _probe_parts(settings, extractor, work, answer, slow)
     if settings.way != "probe" and work.tried:
         parts |= _tuning_parts(settings, extractor, work, answer, slow, checkpoints)
     parts |= {"judging": work.judged * answer + JUDGING_S * slow, **_insight_parts(work, answer, slow), "report": REPORT_S * slow}
@@ -206,16 +207,20 @@ def _trial(images: int) -> int:
     return min(max(8 * round(images / TRIAL_SHARE / 8), TRIAL_LEAST), TRIAL_MOST)
 
 
-def _probe_parts(extractor: FeatureExtractor, work: Work, answer: float, slow: float) -> dict[str, float]:
+def _probe_parts(settings: Settings, extractor: FeatureExtractor, work: Work, answer: float, slow: float) -> dict[str, float]:
     """Return the time for features, and for head, check of the engine and temperature; what is kept takes none."""
     train, val = work.train, work.val
     differs = extractor.engine is not extractor.reference
     checked = (val if val.samples else train).spread(ENGINE_CHECK_IMAGES[0])[1] if differs else []
     computed = extractor.kept([*train.sha256, *(checked if val.samples else [])]).count(False)
     answered = extractor.kept(val.sha256 or checked, exact=True).count(False)
+    views = count_views(settings.augment, settings.probe_views)
+    if views > 1 and work.tried:
+        missing = share_missing(extractor, train.samples, train.sha256, settings.augment, views, seed=settings.seed)
+        computed += round(missing * (views - 1) * len(train.samples))
     return {
         "features": computed * seconds_per_image(extractor, extractor.engine, work.tried) if computed else 0.0,
-        "head": head_seconds(len(train.samples), extractor.width, work.classes) + answered * answer + FITTING_S * slow,
+        "head": head_seconds(views * len(train.samples), extractor.width, work.classes) + answered * answer + FITTING_S * slow,
     }
 
 

@@ -27,7 +27,7 @@ SORTS = ("made", "run", "balanced_accuracy", "accuracy", "auc", "seconds")
 _EARLY = frozenset({LOCK, CONFIG, "skipped.csv"})  # what a run holds before its images are split
 
 
-def new_run(out: Path | None, stem: str, *, below: Path = RUNS) -> Path:
+def new_run(out: Path | None, stem: str, *, below: Path | None = None) -> Path:
     """Make a run folder: ``out``, or ``runs/<stem>-<n>`` with the first free n; ``below`` another folder than ``runs``.
 
     Raises:
@@ -35,7 +35,7 @@ def new_run(out: Path | None, stem: str, *, below: Path = RUNS) -> Path:
         ResourceError: The place cannot be written to.
     """
     if out is None:
-        return _numbered(stem, below)
+        return _numbered(stem, below or RUNS)
     try:
         out.mkdir(parents=True, exist_ok=True)
         taken = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not is_leftover(entry.name))

@@ -68,16 +68,18 @@ class ProbeSettings(BaseModel):
 class Settings(ProbeSettings):
     """Everything that a training run depends on besides the images.
 
-    Attributes are named as the options of ``seefit train``. Those below tell how the upper layers are trained; a probe does not
-    look at them.
+    Attributes are named as the options of ``seefit train``. Those below ``gallery`` tell how the upper layers are trained; a probe does
+    not look at them, except that with ``probe_views`` above 1 it is fitted on views that ``augment`` makes.
     """
 
+    gallery: bool = False
     head: Literal["linear", "hidden", "logit"] = "linear"
     hidden: int = Field(128, ge=1, le=8192)
     minutes: float | None = Field(None, gt=0)
     freeze: str = "auto"
     augment: str | dict[str, Any] = "light"
     views: int = Field(8, ge=1, le=1000)
+    probe_views: int = Field(1, ge=1, le=1000)
     epochs: int | None = Field(None, ge=1)
     batch: int = Field(64, ge=1)
     accumulate: int = Field(1, ge=1)

@@ -149,6 +149,7 @@ def taught(
         teacher, classes, part.samples, part.sha256, view=view, view_key=view_key, max_pixels=settings.max_pixels, console=console
     )
     with answers:
-        rows = sorted({row for epoch in range(min(epochs, order.views)) for row in order.rows(epoch)})
-        answers.kept.fill_and_tell(rows, f"Asking the teacher ({name}) about {order.images:,} images in {order.views} views")
+        views = order.views_in(epochs)
+        rows = sorted({row for epoch in range(min(epochs, views)) for row in order.rows(epoch)})
+        answers.kept.fill_and_tell(rows, f"Asking the teacher ({name}) about {order.images:,} images in {views} views")
         yield TaughtBatches(batches, answers, settings.teacher_temperature)

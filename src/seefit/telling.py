@@ -11,9 +11,9 @@ from seefit.console import Console, one_line
 from seefit.data.dataset import SPLITS
 from seefit.data.split import Split
 from seefit.environment import threads
-from seefit.evaluation.advice import Strategy, advise
+from seefit.evaluation.advice import Strategy, advise, is_done
 from seefit.fitting import Fitted
-from seefit.report.steps import TRAINS_MORE, advice_sentence
+from seefit.report.steps import advice_sentence, trains_more
 from seefit.report.words import Words
 from seefit.settings import Settings
 
@@ -74,9 +74,11 @@ def say_advice(settings: Settings, probe: Fitted, counts: dict[str, int], consol
         return None
     advice = asdict(advise(counts.values(), reached)) | {"done": _trained(settings)}
     advice["text"] = advice_sentence(advice, Words("en")).replace("\N{NO-BREAK SPACE}", " ")
-    follow = TRAINS_MORE.get(advice["strategy"])
+    follow = trains_more(advice["strategy"], settings.model_dump(include={"method", "freeze"}))
     if follow and advice["done"] == advice["strategy"]:
         follow = "this run does so"
+    elif advice["done"] != advice["strategy"] and is_done(advice):
+        follow = "this run trains more than that"
     console.say(f"Advice: {advice['text']}" + (f" ({follow})" if follow else ""))
     return advice
 

@@ -101,8 +101,13 @@ def _fold_signs(
 
 
 def _fit(fitted: Fitted, settings: Settings, train: Part, rows: Ints, labels: NDArray[np.int64], classes: int) -> Familiar:
+    return fit_familiar(compared_features(fitted, train, rows), labels[rows], classes, seed=settings.seed)
+
+
+def compared_features(fitted: Fitted, train: Part, rows: Ints) -> NDArray[np.float32]:
+    """Return what the linear head sees of training images, (len(rows), D), near enough to the reference to compare new images with."""
     proven = not (fitted.trained or fitted.members)  # of a network trained in this run, the fast engine was not held against the reference
-    return fit_familiar(_seen(fitted, train, rows, exact=not proven), labels[rows], classes, seed=settings.seed)
+    return _seen(fitted, train, rows, exact=not proven)
 
 
 def _seen(fitted: Fitted, part: Part, rows: Sequence[int] | Ints, *, exact: bool = False) -> NDArray[np.float32]:

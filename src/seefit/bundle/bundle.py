@@ -1,9 +1,9 @@
 """The bundle: everything that prediction needs in one folder, and nothing that can run code.
 
 ``model.onnx`` the one graph, with the output ``unknown`` where it can tell what the model does not know · ``head.safetensors`` ·
-``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and so on for further networks · ``golden/`` odd images with
-``golden.safetensors``, their answers · ``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes,
-and the sha256 of every file.
+``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and so on for further networks · ``gallery.safetensors`` small
+pictures of training images, where it was asked for · ``golden/`` odd images with ``golden.safetensors``, their answers ·
+``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes, and the sha256 of every file.
 ``README.md``, the model card, is written later and is outside the hash.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,12 @@ from seefit.bundle import graph
 from seefit.bundle.class_map import add_class_map, has_class_map, without_class_map
 from seefit.bundle.explanation import Explainer, Explanation
 from seefit.bundle.golden import golden_images
-from seefit.bundle.manifest import FORMAT, MANIFEST, damaged, folder_of, manifest_hash, read_manifest
+from seefit.bundle.manifest import FORMAT, MANIFEST, OPENVINO, damaged, folder_of, manifest_hash, model_files, read_manifest
+from seefit.bundle.model_file import read_model
+from seefit.bundle.neighbours import GALLERY, Gallery, read_gallery
+from seefit.bundle.openvino_runtime import OpenVinoReference
 from seefit.bundle.runtime import Reference
+from seefit.bundle.tensors import check_tensors
 from seefit.bundle.trusted import Trust, read_sets, refuses
 from seefit.bundle.unknown import LIMIT, OUTPUT, with_unknown
 from seefit.data.image import DECODER_VERSION, MAX_PIXELS, SHRINK_ABOVE, Undecodable, decode
@@ -38,8 +42,6 @@ if TYPE_CHECKING:
 
     from seefit.bundle.predict import Prediction
 
-MAX_MODEL_BYTES = 2**31 - 1  # what a protobuf can hold
-MAX_HEADER_BYTES = 2**16  # of a safetensors file; ours take some hundred
 ABOUT_MAP = "map.sum() + map_bias = logits[explain_class], before the temperature; -1, the default, stands for the predicted class"
 TOLERANCE = 1e-3  # of a probability, on golden images
 DECODER_RULES = (
@@ -131,16 +133,15 @@ class Bundle:
     Args:
         folder: The bundle's folder.
         manifest: What its ``bundle.json`` says.
-        model: The one graph.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], model: ModelProto) -> None:
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.hash: str = manifest["hash"]
         self.sets, self.refuses = read_sets(manifest), refuses(manifest)
-        preprocess, network = graph.split(model)
-        self.reference = Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
+        self.gallery: Gallery | None = None  # `load` reads it
+        self.reference = _reference(folder, manifest)
 
     def predict(self, images: str | Path | Iterable[str | Path]) -> list[list[dict[str, Any]]]:
         """Predict files and folders.
@@ -176,11 +177,14 @@ class Bundle:
         except (SeefitError, MemoryError):
             raise
         except Exception as error:  # as in _open
-            raise _foreign_graph(self.folder, error) from error
+            raise _foreign_graph(self.folder / "model.onnx", error) from error
 
     def network(self) -> ModelProto:
         """Read the ``network`` part of the graph again, with the class map where it has one."""
-        return graph.split(_read_model(self.folder / "model.onnx"))[1]
+        if model_files(self.manifest) == OPENVINO:
+            hint = "Name the run, or export it with --format onnx"
+            raise ArtefactError("No ONNX graph", where=self.folder, expected="a run or an ONNX export", got="OpenVINO's", hint=hint)
+        return graph.split(read_model(self.folder / "model.onnx"))[1]
 
     def explain(self, image: str | Path, label: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Explanation:
         """Tell what each place of a picture has to do with the answer.
@@ -227,10 +231,10 @@ class Bundle:
 
 
 def load(path: str | Path) -> Bundle:
-    """Load a run or a bundle and check every byte of it.
+    """Load a run, a bundle or an export and check every byte of it.
 
     Args:
-        path: A run folder, or a bundle folder.
+        path: A run folder, a bundle folder, or what `seefit export` wrote.
 
     Raises:
         ArtefactError: Not a bundle, damaged, of a newer format, or of a kind that can run code.
@@ -239,10 +243,12 @@ def load(path: str | Path) -> Bundle:
     manifest = read_manifest(folder)
     for name, digest in manifest["files"].items():
         _check_file(folder / name, digest)
-    bundle = _open(folder, manifest, _read_model(folder / "model.onnx"))
+    bundle = _open(folder, manifest)
     size, count = _try_out(bundle), len(bundle.classes)
-    _check_tensors(folder / "head.safetensors", {"weight": (count, size), "bias": (count,)})
-    _check_tensors(folder / "golden.safetensors", {"probabilities": (len(manifest["golden"]), count)})
+    check_tensors(folder / "head.safetensors", {"weight": ("F32", (count, size)), "bias": ("F32", (count,))})
+    check_tensors(folder / "golden.safetensors", {"probabilities": ("F32", (len(manifest["golden"]), count))})
+    if GALLERY in manifest["files"]:
+        bundle.gallery = read_gallery(folder / GALLERY, size, count)
     return bundle
 
 
@@ -257,48 +263,25 @@ def _check_file(path: Path, digest: str) -> None:
         raise damaged(path, f"sha256 {digest[:16]}… as the manifest says", f"{found[:16]}…")
 
 
-def _read_model(path: Path) -> ModelProto:
-    from google.protobuf.message import DecodeError
-    from onnx import ModelProto, TensorProto
+def _reference(folder: Path, manifest: dict[str, Any]) -> Reference:
+    if model_files(manifest) == OPENVINO:
+        return cast(Reference, OpenVinoReference(folder / OPENVINO[0]))  # it has all that is asked of a Reference
+    preprocess, network = graph.split(read_model(folder / "model.onnx"))
+    return Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 
-    size = path.stat().st_size
-    if size > MAX_MODEL_BYTES:
-        raise damaged(path, "a file under 2 GiB", f"{size:,} bytes")
-    model = ModelProto()
+
+def _open(folder: Path, manifest: dict[str, Any]) -> Bundle:
     try:
-        model.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise damaged(path, "an ONNX model", "bytes that are none") from error
-    if any(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data for tensor in _tensors(model)):
-        raise damaged(path, "all weights inside the file", "external data")
-    return model
-
-
-def _tensors(message: Any) -> Iterator[Any]:
-    """Yield every tensor in a model, wherever it is: initialisers, attributes, subgraphs, sparse tensors, local functions."""
-    from onnx import TensorProto
-
-    if isinstance(message, TensorProto):
-        yield message
-        return
-    for kind, value in message.ListFields():
-        if kind.message_type is not None:
-            for part in [value] if hasattr(value, "ListFields") else value:
-                yield from _tensors(part)
-
-
-def _open(folder: Path, manifest: dict[str, Any], model: ModelProto) -> Bundle:
-    try:
-        return Bundle(folder, manifest, model)
+        return Bundle(folder, manifest)
     except (SeefitError, MemoryError):
         raise
     except Exception as error:  # the kinds that ONNX Runtime raises have no base of their own
-        raise _foreign_graph(folder, error) from error
+        raise _foreign_graph(folder / model_files(manifest)[0], error) from error
 
 
 def _try_out(bundle: Bundle) -> int:
     """Ask for one answer, since what a graph says of its outputs need not be true; return the number of features."""
-    reference, count = bundle.reference, len(bundle.classes)
+    reference, count, file = bundle.reference, len(bundle.classes), bundle.folder / model_files(bundle.manifest)[0]
     try:
         pixels = reference.pixels(np.zeros((2, 2, 3), np.uint8))
         wanted = ["probabilities", "features", *([OUTPUT] if bundle.refuses else [])]
@@ -307,38 +290,16 @@ def _try_out(bundle: Bundle) -> int:
     except MemoryError:
         raise
     except Exception as error:  # as in _open
-        raise _foreign_graph(bundle.folder, error) from error
+        raise _foreign_graph(file, error) from error
     if found != (1, count):
-        raise damaged(bundle.folder / "model.onnx", f"{count} outputs, one per class", " x ".join(map(str, found[1:])) or "none")
+        raise damaged(file, f"{count} outputs, one per class", " x ".join(map(str, found[1:])) or "none")
     if not alone:
-        raise damaged(bundle.folder / "model.onnx", f"one number per image as {OUTPUT}", "another shape")
+        raise damaged(file, f"one number per image as {OUTPUT}", "another shape")
     return int(size)
 
 
-def _foreign_graph(folder: Path, error: Exception) -> ArtefactError:
-    return damaged(folder / "model.onnx", "a graph from image over pixels to probabilities", f"another graph ({type(error).__name__})")
-
-
-def _check_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Check names, types and shapes in a safetensors file by its header alone."""
-    from safetensors import SafetensorError, safe_open
-
-    with open(path, "rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-    if length > MAX_HEADER_BYTES:
-        raise damaged(path, f"a header of at most {MAX_HEADER_BYTES:,} bytes", f"{length:,}")
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
-            found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-    except (SafetensorError, OSError) as error:
-        raise damaged(path, "a readable safetensors file", str(error)) from error
-    if found != {name: ("F32", shape) for name, shape in shapes.items()}:
-        raise damaged(path, f"float32 {_shown(shapes)}", _shown(found))
-
-
-def _shown(shapes: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))[:200] or "nothing"
+def _foreign_graph(file: Path, error: Exception) -> ArtefactError:
+    return damaged(file, "a graph from image over pixels to probabilities", f"another graph ({type(error).__name__})")
 
 
 def _golden(reference: Reference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -366,6 +327,7 @@ def _metadata(parts: Parts) -> dict[str, str]:
         "std": json.dumps(about["std"]),
         "interpolation": "bilinear, antialiased",
         "resize_mode": about["fit"],
+        "crop": "center" if about["fit"] == "crop" else "none",
         "color_order": "RGB",
         "temperature": repr(parts.temperature),
         **({"reject_threshold": repr(LIMIT)} if refusing else {}),

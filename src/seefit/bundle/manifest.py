@@ -15,7 +15,9 @@ from seefit.errors import ArtefactError
 FORMAT = 1
 MANIFEST = "bundle.json"
 MAX_MANIFEST_BYTES = 16 * 2**20  # some 400,000 class names; JSON takes up to twenty times that in memory
-NEEDED = ("model.onnx", "head.safetensors", "golden.safetensors")
+ONNX, OPENVINO = ("model.onnx",), ("model.xml", "model.bin")  # the files of the graph
+TENSORS = ("head.safetensors", "golden.safetensors")
+EXPORTS = {"onnx": ONNX, "openvino": OPENVINO, "int8": ONNX}  # the kinds of exports that are bundles, too
 PICKLE_KINDS = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin", ".npy", ".h5", ".keras"}
 _PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _RELIED_ON = ("classes", "files", "golden", "hash", "backbone", "fit", "image_size", "features", "temperature")
@@ -46,7 +48,11 @@ def folder_of(path: Path) -> Path:
     except OSError as error:
         got = error.strerror or str(error)
     raise ArtefactError(
-        "Cannot load the model", where=path, expected="a run or a bundle", got=got, hint="Name a run that `seefit runs` lists as finished"
+        "Cannot load the model",
+        where=path,
+        expected="a run, bundle or export",
+        got=got,
+        hint="Name a run that `seefit runs` lists as finished",
     )
 
 
@@ -58,7 +64,7 @@ def _refused(path: Path) -> ArtefactError:
     else:
         got = "a single file"
     return ArtefactError(
-        "Cannot load the model", where=path, expected="the folder of a run or a bundle", got=got, hint="Name the run folder"
+        "Cannot load the model", where=path, expected="the folder of a run, bundle or export", got=got, hint="Name the run folder"
     )
 
 
@@ -111,8 +117,11 @@ def _faults(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     classes, files, golden = said["classes"], said["files"], said["golden"]
     if not _texts(classes) or len(classes) < 2 or len(set(classes)) < len(classes):
         yield "a list of at least two different class names", _shown(classes)
-    if not isinstance(files, dict) or not set(NEEDED) <= set(files):
-        yield f"the sha256 of {', '.join(NEEDED)}", "a manifest without them"
+    if export_kind(said) not in {None, *EXPORTS}:
+        yield f"an export of the kind {', '.join(EXPORTS)}", _shown(said["export"])
+    needed = (*model_files(said), *TENSORS)
+    if not isinstance(files, dict) or not set(needed) <= set(files):
+        yield f"the sha256 of {', '.join(needed)}", "a manifest without them"
     for name, digest in files.items():
         if not _inside(name):
             yield "files inside the bundle", _shown(name)
@@ -125,6 +134,20 @@ def _faults(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{key} as a model has it", _shown(said.get(key))
     if said["hash"] != manifest_hash(manifest):
         yield "a manifest that matches its own hash", "another content"
+
+
+def export_kind(manifest: dict[str, Any]) -> str | None:
+    """Return what kind of export a manifest is of, an empty text where it says nothing usable; None for the bundle of a run."""
+    said = manifest.get("export")
+    if said is None:
+        return None
+    kind = said.get("format") if isinstance(said, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def model_files(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the files that hold the graph."""
+    return EXPORTS.get(export_kind(manifest) or "", ONNX)
 
 
 def _usable(said: dict[str, Any]) -> dict[str, bool]:

@@ -89,9 +89,7 @@ def predict(
         features: Also give the features that the head saw.
         read: Gives the pixels of an image; when None its file is decoded.
     """
-    reference, nothing = bundle.reference, np.zeros(len(bundle.classes), np.float32)
-    wanted = ["probabilities", *(["features"] if features else []), *([OUTPUT] if bundle.refuses else [])]
-    load = read or (lambda sample: decode(sample.path, max_pixels=max_pixels))
+    reference, load = bundle.reference, read or (lambda sample: decode(sample.path, max_pixels=max_pixels))
 
     def pixels(sample: Sample) -> NDArray[np.float32] | Undecodable | Unreadable:
         try:
@@ -99,32 +97,53 @@ def predict(
         except (Undecodable, Unreadable) as error:
             return error
 
-    def prediction(sample: Sample, answer: dict[str, NDArray[np.float32]]) -> Prediction:
-        unknown, probabilities = answer.get(OUTPUT), answer["probabilities"]
-        members = _members(bundle, sample, probabilities) if read is None else None
-        seen = answer.get("features")
-        return Prediction(sample, bundle.classes, probabilities, None, seen, None if unknown is None else float(unknown), members)
-
     def answer(batch: list[Sample]) -> list[Prediction]:
-        items = [pixels(sample) for sample in batch]
-        good = [item for item in items if isinstance(item, np.ndarray)]
-        answers = iter(zip(*reference.run(np.stack(good), wanted), strict=True) if good else ())
-        return [
-            prediction(sample, dict(zip(wanted, next(answers), strict=True)))
-            if isinstance(item, np.ndarray)
-            else Prediction(sample, bundle.classes, nothing, item)
-            for sample, item in zip(batch, items, strict=True)
-        ]
+        digest = (lambda at: sha256_file(batch[at].path)) if read is None else None
+        return answer_batch(bundle, batch, [pixels(sample) for sample in batch], digest=digest, features=features)
 
     for predictions in ordered_map(answer, in_batches(samples, BATCH), workers=threads()):
         yield from predictions
 
 
-def _members(bundle: Bundle, sample: Sample, probabilities: NDArray[np.float32]) -> tuple[str, ...] | None:
+def answer_batch(
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    items: Sequence[NDArray[np.float32] | Undecodable | Unreadable],
+    *,
+    digest: Callable[[int], str] | None = None,
+    features: bool = False,
+) -> list[Prediction]:
+    """Return the predictions of one batch.
+
+    Args:
+        bundle: What to predict with.
+        samples: N images.
+        items: Per image its preprocessed pixels (3, S, S), or why there are none.
+        digest: Gives the sha256 of the file of the image at a place, which sets of classes are drawn by; None for answers without sets.
+        features: As in `predict`.
+    """
+    nothing = np.zeros(len(bundle.classes), np.float32)
+    wanted = ["probabilities", *(["features"] if features else []), *([OUTPUT] if bundle.refuses else [])]
+    good = [item for item in items if isinstance(item, np.ndarray)]
+    answers = iter(zip(*bundle.reference.run(np.stack(good), wanted), strict=True) if good else ())
+    found = []
+    for at, (sample, item) in enumerate(zip(samples, items, strict=True)):
+        if not isinstance(item, np.ndarray):
+            found.append(Prediction(sample, bundle.classes, nothing, item))
+            continue
+        answer = dict(zip(wanted, next(answers), strict=True))
+        unknown, probabilities = answer.get(OUTPUT), answer["probabilities"]
+        members = None if digest is None else _members(bundle, probabilities, digest, at)
+        seen = answer.get("features")
+        found.append(Prediction(sample, bundle.classes, probabilities, None, seen, None if unknown is None else float(unknown), members))
+    return found
+
+
+def _members(bundle: Bundle, probabilities: NDArray[np.float32], digest: Callable[[int], str], at: int) -> tuple[str, ...] | None:
     """Return the classes of an image's set, likeliest first; the draw in it comes from the content of the file."""
     if bundle.sets is None:
         return None
-    inside = bundle.sets.sets(probabilities[np.newaxis], content_draws([sha256_file(sample.path)]))[0]
+    inside = bundle.sets.sets(probabilities[np.newaxis], content_draws([digest(at)]))[0]
     return tuple(bundle.classes[i] for i in np.argsort(-probabilities, kind="stable") if inside[i])
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,15 @@ SHOWN_SCORES = 3
 SMALL_PX = 320
 
 Float = NDArray[np.float32]
+
+
+class Alike(NamedTuple):
+    """A training image that is like the picture: its path, or base name in a gallery, and a small copy where it can be shown."""
+
+    path: str
+    label: str
+    cosine: float
+    picture: NDArray[np.uint8] | None
 
 
 def explain(
@@ -69,11 +78,10 @@ def explain(
     pixels = bundle.reference.pixels(picture)
     found = bundle.explainer.explain(pixels, label)
     ranked = Prediction(Sample(image, str(image), None), bundle.classes, found.probabilities).ranked()
-    alike = _alike(run, bundle, pixels, sha256_file(image), console)
+    alike = _alike(run, bundle, pixels, sha256_file(image), max_pixels, console)
     if out is not None:
-        drawn = draw_explained(
-            picture, found, bundle.manifest["fit"], predictions=ranked[:SHOWN_SCORES], alike=_opened(run, alike, max_pixels)
-        )
+        tiles = [(one.picture, shown(one.label, 18)) for one in alike if one.picture is not None]
+        drawn = draw_explained(picture, found, bundle.manifest["fit"], predictions=ranked[:SHOWN_SCORES], alike=tiles)
         save_figure(drawn, out, "explain", f"{_told(found)} {image.name}")
     if json_output:
         print(to_json(_numbers(image, picture, bundle, found, ranked, alike) | {"out": None if out is None else str(out)}))
@@ -88,7 +96,7 @@ def _numbers(
     bundle: Bundle,
     found: Explanation,
     ranked: list[dict[str, Any]],
-    alike: list[tuple[SplitRow, float]],
+    alike: list[Alike],
 ) -> dict[str, Any]:
     height, width = picture.shape[:2]
     return {
@@ -100,7 +108,7 @@ def _numbers(
         "map": found.map.tolist(),
         "box": asdict(box_of(bundle.manifest["fit"], width, height)),
         "predictions": ranked,
-        "nearest": [{"path": row.path, "label": row.label, "cosine": cosine} for row, cosine in alike],
+        "nearest": [{"path": one.path, "label": one.label, "cosine": one.cosine} for one in alike],
     }
 
 
@@ -109,7 +117,7 @@ def _told(found: Explanation) -> str:
     return f"{kind} {one_line(found.label)}:"
 
 
-def _print(image: Path, found: Explanation, ranked: list[dict[str, Any]], alike: list[tuple[SplitRow, float]], out: Path | None) -> None:
+def _print(image: Path, found: Explanation, ranked: list[dict[str, Any]], alike: list[Alike], out: Path | None) -> None:
     scores = ", ".join(f"{one_line(entry['label'])} {entry['score']:.1%}" for entry in ranked[:SHOWN_SCORES])
     print(f"{one_line(str(image))}: {scores}")
     if found.bias is None:
@@ -117,8 +125,8 @@ def _print(image: Path, found: Explanation, ranked: list[dict[str, Any]], alike:
     else:
         places = found.logit - found.bias
         print(f"{one_line(found.label)}: score {found.logit:+.3f} = places {places:+.3f} and the fixed number {found.bias:+.3f}")
-    for row, cosine in alike:
-        print(f"similar: {one_line(row.path)}  {one_line(row.label)}  {cosine:.3f}")
+    for one in alike:
+        print(f"similar: {one_line(one.path)}  {one_line(one.label)}  {one.cosine:.3f}")
     if out is not None:
         print(out)
 
@@ -126,22 +134,41 @@ def _print(image: Path, found: Explanation, ranked: list[dict[str, Any]], alike:
 # ---- the most similar training images -------------------------------------------------------------------------
 
 
-def _alike(run: Path, bundle: Bundle, pixels: Float, sha256: str, console: Console) -> list[tuple[SplitRow, float]]:
-    """Return the training images with the most similar features, as far as these are kept; never the picture itself."""
-    if not ((run / "split.csv").is_file() and (run / "metrics.json").is_file()):
-        return []
+def _alike(run: Path, bundle: Bundle, pixels: Float, sha256: str, max_pixels: int, console: Console) -> list[Alike]:
+    """Return the training images with the most similar features: of the run as far as these are kept, else of the bundle's gallery."""
+    is_run = (run / "split.csv").is_file() and (run / "metrics.json").is_file()
+    features = bundle.reference.run(pixels[np.newaxis], ["features"])[0]
+    found = _kept_alike(run, bundle, features, sha256, max_pixels) if is_run else []
+    if bundle.gallery is not None and not any(one.picture is not None for one in found):
+        near = bundle.gallery.nearest(features[0], NEAREST)
+        return [Alike(one.name, bundle.classes[one.label], one.similarity, decode(one.picture)) for one in near]
+    if is_run and not found:
+        console.say("No similar training images: features of theirs by this network are not kept here")
+    return found
+
+
+def _kept_alike(run: Path, bundle: Bundle, features: Float, sha256: str, max_pixels: int) -> list[Alike]:
+    """Return the most similar of the training images whose features are kept; never the picture itself."""
     recipe = _recipe(run, bundle)
     rows = [row for row in read_split(run / "split.csv") if row.split == "train" and row.sha256 != sha256]
-    there = [row for row, features in zip(rows, _kept(rows, recipe), strict=True) if features is not None] if recipe else []
+    there = [row for row, kept in zip(rows, _kept(rows, recipe), strict=True) if kept is not None] if recipe else []
     if recipe is None or not there:
-        console.say("No similar training images: features of theirs by this network are not kept here")
         return []
 
     def blocks() -> Iterable[Float]:
-        return (np.stack([features for features in _kept(chunk, recipe) if features is not None]) for chunk in in_batches(there, BLOCK))
+        return (np.stack([kept for kept in _kept(chunk, recipe) if kept is not None]) for chunk in in_batches(there, BLOCK))
 
-    places, cosines = nearest(bundle.reference.run(pixels[np.newaxis], ["features"])[0], blocks, NEAREST)
-    return [(there[place], round(float(cosine), 4)) for place, cosine in zip(places[0], cosines[0], strict=True)]
+    places, cosines = nearest(features, blocks, NEAREST)
+    root = Path(str(read_run(run, rows=False).config.get("root") or "."))
+    return [
+        Alike(there[i].path, there[i].label, round(float(cosine), 4), _opened(root, there[i], max_pixels))
+        for i, cosine in zip(places[0], cosines[0], strict=True)
+    ]
+
+
+def _opened(root: Path, row: SplitRow, max_pixels: int) -> NDArray[np.uint8] | None:
+    small, _ = small_picture(root, row.path, row.sha256, max_pixels=max_pixels, largest_px=SMALL_PX)
+    return None if small is None else small.pixels
 
 
 def _recipe(run: Path, bundle: Bundle) -> Recipe | None:
@@ -154,14 +181,3 @@ def _recipe(run: Path, bundle: Bundle) -> Recipe | None:
 
 def _kept(rows: list[SplitRow], recipe: Recipe) -> list[Float | None]:
     return [features for chunk in in_batches(rows, BLOCK) for features in kept_features([row.sha256 for row in chunk], recipe)]
-
-
-def _opened(run: Path, alike: list[tuple[SplitRow, float]], max_pixels: int) -> list[tuple[NDArray[np.uint8], str]]:
-    """Return those training images that can still be read, with their labels."""
-    root = Path(str(read_run(run, rows=False).config.get("root") or ".")) if alike else Path()
-    found = []
-    for row, _ in alike:
-        small, _ = small_picture(root, row.path, row.sha256, max_pixels=max_pixels, largest_px=SMALL_PX)
-        if small is not None:
-            found.append((small.pixels, shown(row.label, 18)))
-    return found

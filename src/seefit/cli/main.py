@@ -108,6 +108,7 @@ def train(
     image_size: o.ImageSize = None,
     fit: o.Fit = None,
     class_weights: o.ClassWeights = None,
+    probe_views: o.ProbeViews = None,
     val: o.Val = None,
     test: o.Test = None,
     test_from_val: o.TestFromVal = None,
@@ -120,6 +121,7 @@ def train(
     max_skipped: o.MaxSkipped = None,
     max_pixels: o.MaxPixels = None,
     allow_leak: o.AllowLeak = None,
+    gallery: o.Gallery = None,
     head: o.Head = None,
     hidden: o.Hidden = None,
     minutes: o.Minutes = None,
@@ -251,7 +253,7 @@ def augment(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run or a bundle.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="A run, a bundle or an export.", show_default=False)],
     images: Annotated[list[str], typer.Argument(help="Files and folders.", show_default=False)],
     csv: Annotated[Path | None, typer.Option(help="Write the predictions to this CSV.", show_default="print them")] = None,
     max_pixels: o.MaxPixels = None,

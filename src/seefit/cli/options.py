@@ -43,6 +43,10 @@ Val = Annotated[float | None, _image(help="Validation part, as a share of all im
 Test = Annotated[float | None, _image(help="Test part, as a share of all images.", default="0.15")]
 TestFromVal = Annotated[float | None, _image(help="Share of the validation part that becomes the test part.", default="off")]
 
+Gallery = Annotated[
+    bool | None,
+    _model("--gallery", help="Keep small pictures of training images in the model, to be shown beside new ones like them.", default="off"),
+]
 Backbone = Annotated[
     str | None,
     _model(
@@ -64,6 +68,10 @@ ImageSize = Annotated[
 Fit = Annotated[str | None, _model(help="crop, pad or squash what is not square; auto goes by the images' shapes.", default="auto")]
 ClassWeights = Annotated[
     str | None, _model(help="none, balanced (rare classes count more), or prior (shift to equal shares).", default="none")
+]
+ProbeViews = Annotated[
+    int | None,
+    _model("--probe-views", help="Views of each training image (--augment) that a probe is fitted on; 1: the image alone.", default="1"),
 ]
 Preset = Annotated[
     str | None,

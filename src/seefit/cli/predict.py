@@ -24,7 +24,7 @@ def predict(
     """Predict files and folders.
 
     Args:
-        run: A run or a bundle.
+        run: A run, a bundle or an export.
         images: Files and folders.
         csv: Where to write the predictions; None prints them.
         max_pixels: Images with more pixels are left out.

@@ -92,7 +92,7 @@ def make_split(
     return Split(parts.tolist(), units.tolist(), seed, notes)
 
 
-def k_folds(labels: ArrayLike, units: ArrayLike, *, k: int, seed: int) -> list[tuple[Ints, Ints]]:
+def k_folds(labels: ArrayLike, units: ArrayLike, *, k: int, seed: int, shuffled: bool = False) -> list[tuple[Ints, Ints]]:
     """Divide images into folds of equal size, stratified, units whole, by the rule of `seefit.data.stratify`.
 
     Args:
@@ -101,6 +101,7 @@ def k_folds(labels: ArrayLike, units: ArrayLike, *, k: int, seed: int) -> list[t
             not depend on the order of the images.
         k: How many folds, at least 2; lowered to the number of units of the smallest class, since every fold needs one.
         seed: Another seed draws other folds.
+        shuffled: Place units by chance first, not by size: where all sizes differ, other seeds would give the same folds.
 
     Returns:
         ``(training positions, held-out positions)`` per fold, both rising; every image is held out once.
@@ -114,7 +115,7 @@ def k_folds(labels: ArrayLike, units: ArrayLike, *, k: int, seed: int) -> list[t
     k = min(k, int(units_per_class(codes, members).min(initial=k)))
     if k < 2:
         raise ValueError("cross-validation needs at least two separate images or groups of every class")
-    places, _ = distribute(codes, members, [str(name) for name in names], [1 / k] * k, seed)
+    places, _ = distribute(codes, members, [str(name) for name in names], [1 / k] * k, seed, shuffled=shuffled)
     fold = places[members]
     pairs = np.unique(codes * k + fold)
     if np.bincount(pairs // k).min() < 2:

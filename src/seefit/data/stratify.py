@@ -29,7 +29,9 @@ def units_per_class(codes: Ints, units: Ints) -> Ints:
     return np.bincount(np.unique(units * (int(codes.max()) + 1) + codes) % (int(codes.max()) + 1))
 
 
-def distribute(codes: Ints, units: Ints, keys: Sequence[str], shares: Sequence[float], seed: int) -> tuple[Ints, list[set[int]]]:
+def distribute(
+    codes: Ints, units: Ints, keys: Sequence[str], shares: Sequence[float], seed: int, *, shuffled: bool = False
+) -> tuple[Ints, list[set[int]]]:
     """Return a part number per unit and, per class, the parts that it is missing from.
 
     Args:
@@ -38,11 +40,12 @@ def distribute(codes: Ints, units: Ints, keys: Sequence[str], shares: Sequence[f
         keys: (U,) what names each unit, whatever the order of the images.
         shares: (P,) the share of each part, summing to 1.
         seed: Mixed into the order of equal units.
+        shuffled: Begin with the second ordering, in which sizes do not decide.
     """
     spare = units_per_class(codes, units)
     targets = _targets(np.bincount(codes), spare, shares)
     contents = _contents(codes, units, len(keys))
-    for ordering in range(_ORDERINGS):
+    for ordering in range(int(shuffled), _ORDERINGS):
         order = _order(contents, keys, spare, seed, ordering)
         places, missing = _place(contents, order, targets, spare)
         if not any(missing) or all(len(content) == 1 for content in contents):

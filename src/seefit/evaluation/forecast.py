@@ -10,7 +10,8 @@ which several values of c explain about as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ REPEATS = 4
 SAMPLE = 2_500  # rows that the main directions of the features are found from
 FEW_ROWS, MANY_ROWS = 1_024, 2_048  # directions that are kept of up to SAMPLE rows, and of more: the error stays (docs/LOG.md)
 MAX_WORK = 1e9  # rows x directions x classes of all fits: some 10 s on one core
-MAX_WORK_OF_A_FOLD = 4e9  # a fold beyond it is not tried
+MAX_WORK_OF_A_FOLD = 4e9  # beyond it a sample of the images is looked at
 TOLERANCE = 1e-4
 POWERS = (0.2, 0.35, 0.5, 0.7, 1.0)  # c of the curves that are averaged
 FACTORS = (2, 4)  # times as many images as now
@@ -43,11 +44,13 @@ class Curve:
         sizes: (S,) images that the heads were fitted on, on average over the folds, rising.
         rows: (N,) positions of the images that were judged.
         wrong: (R, N, S) float32, 1 where an image was named wrong, for each repeat of the folds.
+        sampled: How many images it was measured on, where they are not all; else 0.
     """
 
     sizes: Floats
     rows: Ints
     wrong: Float
+    sampled: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,19 @@ def measure_curve(
         seed: Of folds and shares.
 
     Returns:
-        The curve; None where there are too few images for one, or too many for the time that there is.
+        The curve, of a sample where all images would take too long; None where there are too few images for one.
     """
     weights = np.ones(len(labels)) if weights is None else weights
+    most = int(MAX_WORK_OF_A_FOLD / (sum(SHARES) * min(_directions(len(labels)), features.shape[1]) * classes))
+    if len(labels) > most:
+        some = np.sort(growing_order(labels, units, np.random.default_rng([seed, 3]))[:most])
+        own: dict[str, Any] = {"units": units[some], "weights": weights[some], "shift": shift, "seed": seed}
+        curve = measure_curve(features[some], labels[some], classes=classes, strength=strength, **own)
+        return None if curve is None else replace(curve, rows=some[curve.rows], sampled=most)
     folds = make_folds(labels, units, seed)
     shares = [share for share in SHARES if folds and share * len(folds[0][0]) >= max(FEWEST_IMAGES, FEWEST_PER_CLASS * classes)]
     work = sum(shares) * len(labels) * min(_directions(len(labels)), *features.shape) * classes
-    if len(shares) < FEWEST_POINTS or work > MAX_WORK_OF_A_FOLD:
+    if len(shares) < FEWEST_POINTS:
         return None
     jobs = _jobs(labels, units, folds, int(MAX_WORK / work), seed)
     rows, targets = turned(features), np.eye(classes, dtype=np.float32)[labels]
@@ -167,14 +176,23 @@ def foresee(curve: Curve, present: int, *, groups: Ints | None = None, chosen: N
     return Forecast(points, now, ahead, farthest, errors[len(FACTORS) :])
 
 
-def turned(features: Float, directions: int | None = None) -> Float:
+def turned(features: Float) -> Float:
     """Return the features (N, D), standardised, along their main directions, (N, k).
 
     A ridge penalty does not see a rotation, so all fits share one, which knows no labels. Beyond 2,500 rows a sample of them gives it.
+    """
+    return turn(features, _directions(len(features)))[0]
+
+
+def turn(features: Float, directions: int) -> tuple[Float, Standardised, Float]:
+    """Do what `turned` does, with so many directions at most, and return how.
 
     Args:
         features: (N, D) float32.
-        directions: k at most; 1,024, and of more than 2,500 rows 2,048, when None.
+        directions: k at most.
+
+    Returns:
+        The rows (N, k), how features are standardised, and the matrix (D, k) that takes them there.
     """
     from scipy.linalg import eigh
 
@@ -183,12 +201,15 @@ def turned(features: Float, directions: int | None = None) -> Float:
     some = scale.apply(features[sample])
     with workers():  # one thread of BLAS: the same numbers whatever the machine
         values, vectors = eigh(some @ some.T, driver="evd")  # all of them: faster than a part
-        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-(directions or _directions(len(features))) :]
+        there = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-6))[-directions:]
         values, vectors = values[there], vectors[:, there]
+        matrix = (some.T @ (vectors / np.sqrt(values))).astype(np.float32)
         if len(sample) == len(features):
-            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32)
-        scaled = (some.T @ (vectors / np.sqrt(values))).astype(np.float32) * scale.factor[:, None]
-        return np.asarray(features @ scaled - scale.mean @ scaled, np.float32)
+            return np.ascontiguousarray(vectors * np.sqrt(values), np.float32), scale, matrix
+        scaled = matrix * scale.factor[:, None]
+        along: Float = features @ scaled
+        along -= scale.mean @ scaled  # in place: of 50,000 images this is 400 MB
+        return along, scale, matrix
 
 
 def _directions(count: int) -> int:

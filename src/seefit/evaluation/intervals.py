@@ -102,6 +102,12 @@ def effective_size(sizes: ArrayLike) -> float:
     return float(len(known) ** 2 / np.sum(1 / known)) if len(known) else 0.0
 
 
+def effective_groups(groups: Ints) -> float:
+    """Return how many groups of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965)."""
+    sizes = np.bincount(groups).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def resamples(n: int, groups: Ints | None, *, replicates: int, seed: int, width: int = 0) -> Iterator[NDArray[np.float32]]:
     """Yield the bootstrap's resamples in chunks: how many times each image is drawn.
 
@@ -146,8 +152,10 @@ def percentile_interval(samples: ArrayLike, units: int, *, wider: float = 1.0) -
     ends = np.full((2, *table.shape[1:]), np.nan)
     if units > 1:
         tail = ndtr(-wider * math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + LEVEL) / 2))
-        known = ~np.isnan(table).all(axis=0)
-        ends[:, known] = np.nanquantile(table[:, known], [tail, 1 - tail], axis=0)
+        unknown = np.isnan(table)
+        whole, some = ~unknown.any(axis=0), unknown.any(axis=0) & ~unknown.all(axis=0)
+        ends[:, whole] = np.quantile(table[:, whole], [tail, 1 - tail], axis=0)  # many times faster than the other
+        ends[:, some] = np.nanquantile(table[:, some], [tail, 1 - tail], axis=0)
     return ends[0], ends[1]
 
 

@@ -2,8 +2,8 @@
 
 Which test answers which question:
 
-- Do two saved models differ on these test images? McNemar's exact test, and a paired interval of the bootstrap; whole groups where images
-  come in groups.
+- Do two saved models differ on these test images? McNemar's exact test, and a paired interval of the bootstrap; both by group where
+  images come in groups.
 - Is one way of training better than another on this data, chance of training included? Both are trained on the same folds of a repeated
   cross-validation, and the differences have Nadeau and Bengio's corrected t test: the training parts overlap, so a plain t test is far
   too sure.
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seefit.evaluation.facts import number_units
-from seefit.evaluation.intervals import LEVEL, Estimate, estimate, paired_difference, percentile_interval, resamples
+from seefit.evaluation.intervals import LEVEL, Estimate, Ints, effective_groups, estimate, paired_difference, percentile_interval, resamples
 from seefit.evaluation.metrics import Resampled
 from seefit.evaluation.roc import column_sums
 
@@ -117,13 +117,13 @@ def mcnemar(right_a: Bools, right_b: Bools, groups: ArrayLike | None = None) -> 
     """Return the two-sided p of McNemar's exact test: do two models differ on the same images?
 
     Only images that one of the two has right count; if the models are equally good, each of these falls to either side as a coin does
-    (McNemar 1947). Images of one group are not independent: there, the coin is thrown once per group, for all its images, and every
-    outcome of the throws is counted. The p is never below that of independent images.
+    (McNemar 1947). Images of one group are not independent: there, the mean difference is also held against how much it differs from
+    group to group (Liang & Zeger 1986), by a t test whose degrees of freedom are the groups in effect, less one. The larger p counts.
 
     Args:
         right_a: (N,) where the first is right.
         right_b: (N,) where the second is right.
-        groups: (N,) any kind of names; None for independent images.
+        groups: (N,) any kind of names; None for independent images. Of a single group nothing can be told: p is 1.
     """
     from scipy.special import bdtr
 
@@ -131,20 +131,20 @@ def mcnemar(right_a: Bools, right_b: Bools, groups: ArrayLike | None = None) -> 
     better, worse = int((gain > 0).sum()), int((gain < 0).sum())
     p = min(1.0, 2 * float(bdtr(min(better, worse), better + worse, 0.5)))
     units = number_units(groups, len(gain))
-    return p if units is None else max(p, _sign_flips(np.bincount(units, gain).astype(np.int64)))
+    return p if units is None else max(p, _clustered(gain, units))
 
 
-def _sign_flips(gains: NDArray[np.int64]) -> float:
-    """Return the chance that the sum of these numbers, each with a sign by the throw of a coin, is as far from 0 as theirs."""
-    sizes = np.abs(gains[gains != 0])
-    chances = np.ones(1)  # of each sum, from -reach to reach
-    for size in sizes.tolist():
-        wider = np.zeros(len(chances) + 2 * size)
-        wider[: len(chances)] += chances / 2
-        wider[2 * size :] += chances / 2
-        chances = wider
-    reach = len(chances) // 2
-    return float(min(1.0, chances[np.abs(np.arange(-reach, reach + 1)) >= abs(int(gains.sum()))].sum()))
+def _clustered(gain: NDArray[np.int64], units: Ints) -> float:
+    """Return the p of a mean difference whose images come in groups; 1 where in effect there is one group."""
+    from scipy.special import stdtr
+
+    freedom, count = effective_groups(units) - 1, int(units.max()) + 1
+    mean = float(gain.mean())
+    if freedom < 1 or mean == 0:
+        return 1.0
+    sums = np.bincount(units, (gain - mean) / len(gain))
+    spread = math.sqrt(count / (count - 1) * float((sums**2).sum()))
+    return float(2 * stdtr(freedom, -abs(mean) / spread)) if spread > 0 else 0.0
 
 
 def paired_interval(right_a: Bools, right_b: Bools, groups: ArrayLike | None = None, *, replicates: int = 1000, seed: int = 0) -> Estimate:

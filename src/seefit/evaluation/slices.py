@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.evaluation.intervals import Floats, Ints, wilson
+from seefit.evaluation.intervals import Floats, Ints, effective_groups, wilson
 from seefit.evaluation.paired import ALPHA, Bools, holm
 
 FEWEST = 10  # images of a slice, and of the others, below which nothing is said
@@ -150,7 +150,7 @@ def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float
     from scipy.special import stdtr, stdtrit
 
     difference, *ends, p = _independent(members, right)
-    freedom = min(_effective_groups(groups[side]) for side in (members, ~members)) - 1
+    freedom = min(effective_groups(groups[side]) for side in (members, ~members)) - 1
     if freedom < 1:  # in effect one group on one side: whether it is the kind of picture or the group, nobody can tell
         return difference, -1.0, 1.0, 1.0
     influence = np.where(members, (right - right[members].mean()) / members.sum(), -(right - right[~members].mean()) / (~members).sum())
@@ -159,9 +159,3 @@ def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float
     half = float(stdtrit(freedom, 0.975)) * spread
     p = max(p, float(2 * stdtr(freedom, -abs(difference) / spread)) if spread > 0 else 0.0)
     return difference, max(-1.0, min(ends[0], difference - half)), min(1.0, max(ends[1], difference + half)), p
-
-
-def _effective_groups(groups: Ints) -> float:
-    """Return how many groups of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965)."""
-    sizes = np.bincount(groups).astype(np.float64)
-    return float(sizes.sum() ** 2 / (sizes**2).sum())

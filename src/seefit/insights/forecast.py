@@ -22,7 +22,9 @@ def find_forecast(material: Material) -> dict[str, Any] | None:
     if probe.head.method != "logistic" or probe.extractor.backbone.state is not None:
         return None
     # the validation part as its temperature was fitted: kept, so nothing is computed
-    parts = [probe.extractor.extract(part.samples, part.sha256, exact=part is val) for part in (train, val) if part.samples]
+    features = np.concatenate(
+        [probe.extractor.extract(part.samples, part.sha256, exact=part is val) for part in (train, val) if part.samples]
+    )
     labels = np.concatenate([part.labels(material.classes) for part in (train, val)])
     targets = np.eye(len(material.classes), dtype=np.float32)[labels]
     weights = np.concatenate([train.weights(), val.weights()])
@@ -30,7 +32,7 @@ def find_forecast(material: Material) -> dict[str, Any] | None:
     if material.settings.class_weights == "balanced":
         weights = balanced_weights(targets, labels, weights)
     curve = measure_curve(
-        np.concatenate(parts),
+        features,
         labels,
         classes=len(material.classes),
         strength=probe.head.strength * len(train.samples),
@@ -55,6 +57,8 @@ def _told(material: Material, curve: Curve, labels: NDArray[np.int64], groups: N
         "way": material.settings.way,
         "engine": material.probe.extractor.engine.name,
         "images": len(curve.rows),
+        "sampled": curve.sampled,
+        "all": len(material.train.samples) + len(material.val.samples),
         "repeats": len(curve.wrong),
         "groups": 0 if groups is None else int(groups.max()) + 1,
         "points": points,

@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seefit.console import QUIET, Console
-from seefit.environment import cache_folder
+from seefit.environment import cache_folder, gone_with, passing_folder
 from seefit.errors import ArtefactError, UsageError, unknown_name
 from seefit.files import atomic_path, sha256_file, to_json, write_text
 from seefit.models.architecture import FLAT, check_name, check_size, create_foreign, create_module, is_foreign, size_option
@@ -105,7 +106,7 @@ class Backbone:
 
 
 def load_backbone(name: str, image_size: int | None = None, *, seed: int | None = None, console: Console = QUIET) -> Backbone:
-    """Return a backbone from the cache folder, converting it first when it is not there.
+    """Return a backbone from the cache folder, converting it first when it is not there; one with random weights is not kept there.
 
     Args:
         name: A timm name, ``torchvision/<name>``, ``file.py:function``, or one of seefit's short names (``lite0``).
@@ -121,18 +122,22 @@ def load_backbone(name: str, image_size: int | None = None, *, seed: int | None 
     name = resolve(name)
     check_size(image_size)
     weights = find_weights(name) if seed is None else random_weights(name, seed)
+    make = partial(create, name, weights, image_size=image_size)
+    if seed is not None:  # not kept: it is never asked for again once it is trained
+        check_name(name)
+        console.say(f"Converting {name} to ONNX ({weights.origin}) …")
+        folder = passing_folder()
+        return gone_with(_convert(name, image_size, weights, folder / "backbone.onnx", make), folder)
     description = _description(name, image_size, weights)
     kept = _kept(description)
     if kept is not None:
         return kept
     check_name(name)
-    if seed is None:
-        _check_weights(name, ask=True)
+    _check_weights(name, ask=True)
     console.say(f"Converting {name} to ONNX, once ({weights.origin}) …")
-    if "torch" not in sys.modules and seed is None:  # random weights are trained, for which this process needs torch anyway
+    if "torch" not in sys.modules:
         _convert_apart(name, image_size)
-    target, make = description.with_suffix(".onnx"), lambda: create(name, weights, image_size=image_size)
-    return _kept(description) or _convert(name, image_size, weights, target, make)
+    return _kept(description) or _convert(name, image_size, weights, description.with_suffix(".onnx"), make)
 
 
 def load_module(module: torch.nn.Module, image_size: int | None = None, *, console: Console = QUIET) -> Backbone:
@@ -230,10 +235,10 @@ def tower(backbone: Backbone, outputs: Sequence[str] | None = None) -> torch.nn.
 
     names = [stage.name for stage in backbone.stages]
     kept = None if outputs is None else [(names.index(name.removesuffix(FLAT)), name.endswith(FLAT)) for name in outputs]
-    return _tower(_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size), kept)[0]
+    return _tower(torch_model(backbone), torch.zeros(2, 3, backbone.image_size, backbone.image_size), kept)[0]
 
 
-def _model(backbone: Backbone) -> torch.nn.Module:
+def torch_model(backbone: Backbone) -> torch.nn.Module:
     """Return the network with the very weights of a backbone."""
     if backbone.state is None and backbone.module is None:
         weights = find_again(backbone.name, backbone.weights)
@@ -342,13 +347,7 @@ def _convert(name: str, image_size: int | None, weights: Weights, target: Path, 
         tower, stages = _tower(model, probe)
         with atomic_path(target) as temporary:
             write_onnx(tower, probe, ["pixels"], [stage.name for stage in stages], temporary)
-    except (
-        RuntimeError,
-        AssertionError,
-        ValueError,
-        AttributeError,
-        NotImplementedError,
-    ) as error:
+    except (RuntimeError, AssertionError, ValueError, AttributeError, NotImplementedError) as error:
         raise _unfit(name, image_size, error) from error
     mean, std = (tuple(float(v) for v in config[key]) for key in ("mean", "std"))
     about = Backbone(name, size, mean, std, stages, weights.identity, target, sha256_file(target))  # type: ignore[arg-type]

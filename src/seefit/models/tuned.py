@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import weakref
 from typing import TYPE_CHECKING
 
-from seefit.environment import abandoned_folders, own_folder
+from seefit.environment import gone_with, passing_folder
 from seefit.files import write_bytes
 from seefit.models.backbone import Backbone, with_state
 
@@ -29,10 +27,6 @@ def tuned_backbone(backbone: Backbone, state: dict[str, torch.Tensor]) -> Backbo
     """
     from safetensors.torch import save
 
-    for left in abandoned_folders("tuned"):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = own_folder("tuned")
+    folder = passing_folder()
     write_bytes(folder / "backbone.safetensors", save(state))
-    tuned = with_state(backbone, folder / "backbone.safetensors")
-    weakref.finalize(tuned, shutil.rmtree, folder, ignore_errors=True)
-    return tuned
+    return gone_with(with_state(backbone, folder / "backbone.safetensors"), folder)

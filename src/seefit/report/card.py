@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from seefit.drawing import shown
 from seefit.files import write_text
-from seefit.report.record import Record, read_run
+from seefit.report.record import Figure, Record, as_figure, read_run
 from seefit.report.verdict import grade_of, leaks, weak_classes
 from seefit.report.words import Words
 
@@ -37,7 +39,7 @@ The order above is the order of the outputs; `bundle.json` holds it for machines
 ## Intended use
 
 Pictures of the kind it was trained on: the same subjects, camera, light and framing. It always answers one of
-its classes, also for a picture that shows none of them. What it was trained on: {data}.
+its classes, also for a picture that shows none of them{refuses}. What it was trained on: {data}.
 
 ## Figures
 
@@ -47,8 +49,20 @@ its classes, also for a picture that shows none of them. What it was trained on:
 
 {verdict}
 
+## How far to trust one answer
+
+{trust}
+
 ## How to predict
 
+{how}
+## Limits
+
+{limits}
+"""
+
+
+HOW = """\
 On the command line, from the folder that holds this one:
 
 ```console
@@ -83,10 +97,6 @@ print(classes[probabilities[0].argmax()], probabilities[0].max())
 
 seefit decodes 16-bit and transparent pictures by rules of its own and averages those above 16 megapixels first;
 for such files the few lines above may give slightly other numbers.
-
-## Limits
-
-{limits}
 """
 
 
@@ -104,9 +114,25 @@ def write_card(run: Path) -> Path:
         RunError: Files of the run are missing or damaged.
         ResourceError: The bundle folder cannot be written to.
     """
+    path = run / "bundle" / "README.md"
+    write_text(path, model_card(run, how=HOW.format(folder="bundle"), facts={"library_name": "seefit", "tags": ["onnx"]}))
+    return path
+
+
+def model_card(run: Path, *, how: str, facts: Mapping[str, Any]) -> str:
+    """Return the text of a model card.
+
+    Args:
+        run: The run folder.
+        how: How to predict, as Markdown.
+        facts: ``library_name`` and ``tags`` of the kind of model that it stands beside, for the hub.
+
+    Raises:
+        RunError: Files of the run are missing or damaged.
+    """
     record, words = read_run(run, rows=False), Words("en")
     text = CARD.format(
-        front=_front(),
+        front=_front(facts),
         title=_text(run.resolve().name),
         count=f"{len(record.classes):,}",
         made=_made(record),
@@ -115,17 +141,18 @@ def write_card(run: Path) -> Path:
         rests=_rests(record),
         table=_table(record, words),
         verdict=_verdict(record, words),
-        folder="bundle",
+        refuses=", but says how unlike the training images it is" if _promised(record, "unknown") else "",
+        trust="\n".join(f"- {line}" for line in _trust(record, words)),
+        how=how.rstrip() + "\n",
         limits="\n".join(f"- {line}" for line in _limits(record, words)),
     )
-    path = run / "bundle" / "README.md"
-    write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
-    return path
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _front() -> str:
-    facts = {"library_name": "seefit", "pipeline_tag": "image-classification", "tags": ["image-classification", "onnx", "seefit"]}
-    return yaml.safe_dump(facts, sort_keys=True).strip()
+def _front(facts: Mapping[str, Any]) -> str:
+    told = {"library_name": "seefit", "pipeline_tag": "image-classification", **facts}
+    told["tags"] = ["image-classification", *facts["tags"], "seefit"]
+    return yaml.safe_dump(told, sort_keys=True).strip()
 
 
 def _made(record: Record) -> str:
@@ -203,6 +230,59 @@ def _verdict(record: Record, words: Words) -> str:
     )
 
 
+def _promised(record: Record, what: str) -> dict[str, Any] | None:
+    """Return what the bundle states of ``sets`` or of what is ``unknown`` to it; None where it has no such thing."""
+    found: dict[str, Any] | None = (record.bundle.get("trust") or {}).get(what)
+    return found
+
+
+def _trust(record: Record, words: Words) -> list[str]:
+    """Return what sets and refusals promise, what they gave on the judged part, and where the promise does not hold."""
+    found, sets, unknown = record.insight("trust") or {}, _promised(record, "sets"), _promised(record, "unknown")
+    lines = []
+    if sets:
+        stated = f"Sets of classes are stated to hold the right class of {words.percent(sets['coverage'], 0)} of pictures"
+        lines.append(stated + _given(words, found.get("sets"), "coverage", found, "they held it for"))
+    if unknown:
+        stated = f"“None of these” is stated to refuse {words.percent(unknown['rate'], 0)} of pictures that it does know"
+        lines.append(stated + _given(words, found.get("unknown"), "refused", found, "it refused"))
+    if not lines:
+        return [
+            "It gives no sets of classes and refuses nothing: too few images were kept back from training to say how often that is right."
+        ]
+    fitted = {"val": "validation images", "folds": "training images, each scored by a head that had not seen it"}
+    about = record.bundle["trust"]
+    same = ", the very images of the figures above, which therefore flatter" if about["fitted_on"] == found.get("part") else ""
+    lines.append(f"Limits were set on {about['images']:,} {fitted[about['fitted_on']]}{same}.")
+    lines.append(
+        "They hold on average over pictures of the kind it was trained on. They do not hold for every class by itself, and not for "
+        "pictures of another kind: another camera, place, season or light."
+    )
+    if record.groups:
+        lines.append(
+            "The limits take images as independent. These come in groups that resemble each other, so images of new groups may be refused "
+            "more often, or missed by their sets more often, than stated."
+        )
+    return [*lines, *([_worst_class(words, worst)] if (worst := (found.get("sets") or {}).get("per_class")) else [])]
+
+
+def _given(words: Words, judged: dict[str, Any] | None, figure: str, found: dict[str, Any], verb: str) -> str:
+    """Return what a promise gave on the judged part, as the end of its sentence."""
+    value = as_figure((judged or {}).get(figure))
+    if value is None:
+        return "."
+    gave = f"{words.percent(value.value)} ({words.interval('accuracy', value)})"
+    return f"; of the {found['images']:,} images of the {PARTS[found['part']]} {verb} {gave}."
+
+
+def _worst_class(words: Words, classes: list[dict[str, Any]]) -> str:
+    """Say in which class sets held the right class least often."""
+    worst = classes[0]
+    value = as_figure(worst["coverage"]) or Figure(0.0)
+    held = f"{words.percent(value.value, 0)} ({words.interval('accuracy', value)}) of {worst['images']:,} images"
+    return f"The class that sets held least often: {_text(worst['label'])}, {held}."
+
+
 def _limits(record: Record, words: Words) -> list[str]:
     lines = [f"**{_text(note, None)}**" for note in leaks(record)]
     weak = weak_classes(record)
@@ -213,6 +293,9 @@ def _limits(record: Record, words: Words) -> list[str]:
     ece = record.figure(record.part, "ece")
     if ece:
         lines.append(f"Its probabilities are off by {words.value('ece', ece)} on average ({words.interval('ece', ece)}).")
+    if record.bundle.get("gallery"):
+        pictures = f"small pictures of {int(record.bundle['gallery']):,} training images, with the names of their files"
+        lines.append(f"**It carries {pictures}** (`gallery.safetensors`): whoever has the model has them.")
     others = [note for note in dict.fromkeys(record.metrics.get("notes") or []) if note not in leaks(record)]
     return [
         *lines,

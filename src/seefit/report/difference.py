@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
+from seefit.drawing import shown
 from seefit.evaluation.intervals import Estimate
 from seefit.evaluation.paired import Paired, verdict
 from seefit.report.words import Words
 
+LONGEST = 60  # letters of a run's name
 Unit = Literal["folds", "images"]
 
 
@@ -37,3 +42,23 @@ def write_p(p: float) -> str:
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.{2 if p >= 0.1 else 3}f}"
+
+
+def tell_pair(pair: Mapping[str, Any], images: int, words: Words, names: Mapping[str, str]) -> str:
+    """Return the sentence of two models on the same images.
+
+    Args:
+        pair: One of ``pairs`` of `seefit.studies.compare.compare_runs`.
+        images: How many there are.
+        words: The language.
+        names: Of the runs, from `short_names`.
+    """
+    says = tell_difference(Estimate(**pair["difference"]["accuracy"]), pair["p_holm"], images, "images", words)
+    first, second = (shown(names[pair[side]], LONGEST) for side in ("first", "second"))
+    return words("difference.pair", first=first, second=second, says=says)
+
+
+def short_names(runs: Sequence[str]) -> dict[str, str]:
+    """Return the name of each run folder; with the folder around it where two have the same name."""
+    counts = Counter(Path(run).name for run in runs)
+    return {run: Path(run).name if counts[Path(run).name] == 1 else "/".join(Path(run).parts[-2:]) for run in runs}

@@ -26,6 +26,8 @@ def forecast_section(record: Record, words: Words) -> Section | None:
         return None
     lead = [words("forecast.lead", repeats=found["repeats"], images=f"{found['images']:,}", engine=shown(found["engine"]))]
     lead.append(words("forecast.groups" if found["groups"] else "forecast.alike", groups=f"{found['groups']:,}"))
+    if found.get("sampled"):
+        lead.append(words("forecast.sampled", some=f"{found['sampled']:,}", all=f"{found['all']:,}"))
     if found["way"] != "probe":
         lead.append(words("forecast.frozen"))
     tables = [(words("forecast.ahead"), _ahead_table(found, words))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from seefit.report.page import Problem, Step
 from seefit.report.record import Record, as_figure
 from seefit.report.words import Words
 
-TRAINS_MORE = {"top": "--preset balanced", "everything": "--preset balanced --freeze none"}  # options of what is advised
+TRAINS_MORE = {"top": "--preset balanced", "everything": "--preset balanced --freeze none"}
 LONGER = 1.5  # times as many epochs, at least
 GRADES = {"diverging": "serious", "over": "note", "under": "note"}  # of what a diagnosis may find
 
@@ -58,6 +59,21 @@ def tries(record: Record, words: Words) -> list[Try]:
         worth = advice["strategy"] != "head"
         rows[1] = Try(words("try.layers"), worth, advice_sentence(advice, words), _advised_command(record, advice))
     return rows
+
+
+def trains_more(strategy: str, began: Mapping[str, Any]) -> str:
+    """Return the options that train the layers that are advised; none for the head alone.
+
+    Args:
+        strategy: As in `seefit.evaluation.advice.Advice`.
+        began: The settings that are repeated, where some are: what they say by hand wins against a preset, so it is said anew.
+    """
+    options = TRAINS_MORE.get(strategy, "")
+    if options and began.get("method"):
+        options += " --method finetune"
+    if options and began.get("freeze", "auto") != "auto" and "--freeze" not in options:
+        options += " --freeze auto"
+    return options
 
 
 def advice_sentence(advice: dict[str, Any], words: Words) -> str:
@@ -152,10 +168,12 @@ def _command(record: Record, way: str, enough: int | None, *, probe: bool) -> st
     if way == "longer":
         return f"seefit resume {run} --epochs {max(enough or 0, math.ceil(LONGER * len(record.history)))}"
     again = f"seefit train --config {run}/config.yaml"
-    options = {"augmentation": "--preset balanced" if probe else "--augment strong", "model": "--backbone NAME", "rate": "--lr auto"}
+    more = trains_more("top", record.config)
+    options = {"augmentation": more if probe else "--augment strong", "model": "--backbone NAME", "rate": "--lr auto"}
     return f"{again} {options[way]}"
 
 
 def _advised_command(record: Record, advice: dict[str, Any]) -> str:
-    options = TRAINS_MORE.get(advice["strategy"])
-    return f"seefit train {data_argument(record)} {options}" if options else ""
+    data = data_argument(record)
+    options = trains_more(advice["strategy"], record.config if data.startswith("--config") else {})
+    return f"seefit train {data} {options}" if options else ""

@@ -37,6 +37,10 @@ class Words:
         """Return whether the catalogue holds ``key``."""
         return key in self._sentences
 
+    def under(self, prefix: str) -> dict[str, str]:
+        """Return the sentences whose keys begin with ``prefix``, by what follows it, their places not filled."""
+        return {key.removeprefix(prefix): text for key, text in self._sentences.items() if key.startswith(prefix)}
+
     def percent(self, share: float, digits: int = 1) -> str:
         """Write a share as a percentage."""
         return self("format.percent", number=f"{100 * share:.{digits}f}")

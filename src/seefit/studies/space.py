@@ -160,7 +160,7 @@ def read_space(name: str, here: Iterable[str]) -> Space:
         here: The backbones that ``here`` stands for.
 
     Raises:
-        UsageError: No such space; unknown settings (with the closest match), settings that cannot be searched, and bad values, all together.
+        UsageError: No such space, unknown settings, settings that cannot be searched, and bad values, all together.
     """
     import yaml
 
@@ -209,7 +209,9 @@ def make_space(content: Mapping[Any, Any], here: Iterable[str]) -> Space:
             searched[name] = domain
     raise_all(problems)
     if "method" in searched:
-        raise UsageError("One method at a time", where="method", expected="probe, finetune or scratch", got="several", hint="Name one of them")
+        raise UsageError(
+            "One method at a time", where="method", expected="probe, finetune or scratch", got="several", hint="Name one of them"
+        )
     raise_all(_values(fixed, searched))
     raise_all(_unfit(fixed, searched))
     return Space(fixed, _normal(searched))
@@ -285,7 +287,9 @@ def _unfit(fixed: Mapping[str, Value], searched: Mapping[str, Choice | Range]) -
     """Return what does not go with the method, or would make trials that differ by name alone."""
     if not searched:
         hint = "Give a setting several choices, such as backbone: [lite0, lite1]"
-        return [UsageError("Nothing to search", where="the space", expected="a setting with choices or a range", got="fixed values", hint=hint)]
+        return [
+            UsageError("Nothing to search", where="the space", expected="a setting with choices or a range", got="fixed values", hint=hint)
+        ]
     names = {*fixed, *searched} - {"method", SHARE}
     if fixed["method"] == "probe":
         what, hint = f"one of {', '.join(_PROBE)} for a probe", "Leave it out, or write method: finetune"

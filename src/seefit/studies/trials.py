@@ -15,7 +15,7 @@ import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def hopeless(trial: Trial, step: int, score: float) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a trial that goes on after a kill may have told it before
         trial.report(score, step)
-    return trial.should_prune()
+    return bool(trial.should_prune())
 
 
 def finish(study: Study, trial: Trial, *, score: float | None, seconds: float, folds: Sequence[float] = (), why: str = "") -> None:

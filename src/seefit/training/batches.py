@@ -23,25 +23,28 @@ class Order:
     """In what order, and in which views, an epoch goes through the images; it follows from (seed, epoch) alone.
 
     Every image comes once an epoch. Its views take turns: over as many epochs as there are views each one is seen once,
-    in an order of the image's own.
+    in an order of the image's own. Where views need not be kept, further epochs have ``fresh`` ones, numbered on from there.
 
     Attributes:
         images: N.
         views: V, at least 1.
         batch: Images per batch; the last batch joins the one before when it would be smaller than half of that.
         seed: Of the order.
+        fresh: Whether no view comes twice.
     """
 
     images: int
     views: int
     batch: int
     seed: int = 0
+    fresh: bool = False
 
     def rows(self, epoch: int) -> list[Row]:
         """Return (image, view) of an epoch in their order."""
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.images)
-        turns = np.random.default_rng([self.seed, 2, epoch // self.views]).random((self.images, self.views)).argsort(1)
-        views = turns[:, epoch % self.views]
+        round_, turn = divmod(epoch, self.views)
+        turns = np.random.default_rng([self.seed, 2, round_]).random((self.images, self.views)).argsort(1)
+        views = turns[:, turn] + (round_ * self.views if self.fresh else 0)
         return [(int(i), int(views[i])) for i in order]
 
     def batches(self, epoch: int) -> list[list[Row]]:
@@ -57,8 +60,12 @@ class Order:
         full, rest = divmod(self.images, self.batch)
         return max(1, full + (rest >= self.batch / 2))
 
+    def views_in(self, epochs: int) -> int:
+        """Return how many views of an image there are, of which so many epochs show one each."""
+        return max(self.views, epochs) if self.fresh else self.views
+
     def every_row(self) -> list[Row]:
-        """Return each image in each view, image by image."""
+        """Return each image in each view, image by image, where none is fresh."""
         return [(i, view) for i in range(self.images) for view in range(self.views)]
 
 

@@ -7,6 +7,7 @@ and one that changes is not.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -58,6 +59,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
 
 
+@functools.cache
 def library_versions(engine: str) -> str:
     """Return the versions that features depend on: Pillow, ONNX Runtime and the engine's own library."""
     from importlib.metadata import version
@@ -187,7 +189,8 @@ def _say_why(missing: Sequence[bytes], total: int, recipe: Recipe, store: Store,
     if other is not None:
         differing = [key for key in _differing(mine, shelves[other]) if key != "graph"]
         told = "; ".join(f"{key} {shelves[other].get(key)} → {mine[key]}" for key in differing)
-        console.say("Kept features do not fit: " + (told or "the network was trained or converted since"))
+        reason = "Kept features do not fit: " + (told or "the network was trained or converted since")
+        console.say_once(reason, "kept features")  # later ones of a run follow from the first: the reference, the trained network
 
 
 def _differing(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from seefit.bundle.openvino_runtime import import_openvino
 from seefit.bundle.runtime import Reference, in_batches, ordered_map
 from seefit.console import QUIET, Console
 from seefit.data.dataset import Sample
@@ -60,7 +60,7 @@ class OpenVinoEngine:
     batch = 8
 
     def __init__(self, network: ModelProto, size: int) -> None:
-        self._core = _openvino().Core()
+        self._core = import_openvino().Core()
         self.name = "openvino-bf16" if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "openvino-fp32"
         self._network, self._size = network, size
         self._streams = max(1, threads())
@@ -281,14 +281,6 @@ def _read(images: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]
             got=str(error)[:120] or "none left",
             hint="Close other programs, or set a smaller limit with --max-pixels",
         ) from error
-
-
-def _openvino() -> Any:
-    """Import OpenVINO without its telemetry: it falls back to a stub when the telemetry package cannot be imported."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
 
 
 def _has_gpu() -> bool:

@@ -65,7 +65,7 @@ class FeatureExtractor:
     """
 
     def __init__(self, backbone: Backbone, parts: Sequence[str], fit: Fit, *, device: str = "auto", max_pixels: int = MAX_PIXELS) -> None:
-        self.backbone, self.parts, self.fit, self.max_pixels = backbone, tuple(parts), fit, max_pixels
+        self.backbone, self.parts, self.fit, self.max_pixels, self.device = backbone, tuple(parts), fit, max_pixels, device
         self.network: ModelProto = features_model(backbone, parts)
         self.preprocess: ModelProto = preprocess_model(backbone.image_size, backbone.mean, backbone.std, fit, opset=opset_of(self.network))
         self.width = feature_size(backbone, parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,6 +82,7 @@ class Plan:
         memory: How many images of a batch are worked on at once; gradients of its pieces add up to those of the batch.
         precision: Gives the context of the forward pass.
         patience: Epochs without a better validation metric before training ends; None for never.
+        enough: Asked before each epoch with the rows so far: gives the sentence with which training ends here, or None.
         monitor: The validation metric that tells the best epoch: ``loss``, ``accuracy`` or ``balanced_accuracy``.
         keep_best: Give back the weights of the best epoch; else those of the last.
         seed: Of mixing and dropout.
@@ -99,6 +100,7 @@ class Plan:
     memory: Memory = field(default_factory=Memory)
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
     patience: int | None = None
+    enough: Callable[[Sequence[Epoch]], str | None] = lambda history: None
     monitor: str = "loss"
     keep_best: bool = True
     seed: int = 0
@@ -150,8 +152,8 @@ def finetune(
     if first < plan.epochs:
         console.say(header(validated=validation is not None))
     for number in range(first, plan.epochs):
-        if _patience_is_over(state, plan):
-            console.say(f"No better {plan.monitor} for {plan.patience} epochs: training ends")
+        if why := _patience_is_over(state, plan) or plan.enough(state.history):
+            console.say(why)
             break
         row = _one_epoch(network, plan, training, validation, console, number)
         value = getattr(row, f"val_{plan.monitor}")
@@ -301,8 +303,10 @@ def _kept_weights(network: nn.Module, plan: Plan) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def _patience_is_over(state: State, plan: Plan) -> bool:
-    return plan.patience is not None and state.epochs_done - state.best_epoch >= plan.patience
+def _patience_is_over(state: State, plan: Plan) -> str | None:
+    if plan.patience is None or state.epochs_done - state.best_epoch < plan.patience:
+        return None
+    return f"No better {plan.monitor} for {plan.patience} epochs: training ends"
 
 
 # ---- checkpoints ----------------------------------------------------------------------------------------------

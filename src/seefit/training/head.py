@@ -52,6 +52,8 @@ class PathPoint:
         balanced_accuracy: Of held-out images.
         train_nll: Mean loss of the images that the folds were fitted on.
         train_balanced_accuracy: Likewise.
+        nll_gap: Mean over the folds of the distance between both losses of a fold.
+        accuracy_gap: Likewise of its accuracies, which count every image the same.
     """
 
     strength: float
@@ -60,6 +62,8 @@ class PathPoint:
     balanced_accuracy: float
     train_nll: float
     train_balanced_accuracy: float
+    nll_gap: float
+    accuracy_gap: float
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def _logistic(
     rotation = Rotation.of(rows) if len(features) < features.shape[1] else None
     rows = rows if rotation is None else rotation.rows
     with workers() as pool:
-        path, logits, starts = walk_path(rows, targets, weights, path_strengths(*features.shape), folds, pool, console, tolerance=TOLERANCE_PATH)
+        path, logits, starts = _walk_path(rows, targets, weights, _strengths(features), folds, pool, console, tolerance=TOLERANCE_PATH)
         best = _best(path)
         solution = minimise(Rows(rows), targets, weights, path[best].strength, starts[best], tolerance=TOLERANCE_FINAL)
     weight, bias = scale.raw(solution[:-1] if rotation is None else rotation.back(solution[:-1]), solution[-1])
@@ -209,7 +213,7 @@ def _logistic_of_many(
         strength = path[_best(path)].strength
         rows = Rows(features, scale, pool)
         folds = folds[: max(1, int(MAX_FOLD_WORK / (features.size * targets.shape[1])))]
-        logits, start = score_folds(rows, targets, weights, strength, folds, console)
+        logits, start = _score_folds(rows, targets, weights, strength, folds, console)
         solution = minimise(rows, targets, weights, strength, start, tolerance=TOLERANCE_FINAL_MANY)
     return _head(*scale.raw(solution[:-1], solution[-1]), path, folds, logits)
 
@@ -231,9 +235,8 @@ def _head(weight: Float, bias: Float, path: list[PathPoint], folds: list[Fold], 
     return Head(weight, bias, "logistic", strength, tuple(path), scored[order], logits[order], numbers[order], len(folds))
 
 
-def path_strengths(rows: int, columns: int) -> list[float]:
-    """Return the strengths of a path on so many images with so many features, from strong to weak."""
-    return [s * columns / rows for s in STRENGTHS]
+def _strengths(features: Float) -> list[float]:
+    return [s * features.shape[1] / len(features) for s in STRENGTHS]
 
 
 def _best(path: Sequence[PathPoint]) -> int:
@@ -254,8 +257,8 @@ def _sampled_path(
     sample, inside = _sample(targets, folds, seed)
     rows = features[sample]
     inside, tolerance = inside[:SAMPLE_FOLDS], TOLERANCE_PATH_MANY
-    path, _, _ = walk_path(
-        scale.apply(rows), targets[sample], weights[sample], path_strengths(*rows.shape), inside, pool, console, tolerance=tolerance
+    path, _, _ = _walk_path(
+        scale.apply(rows), targets[sample], weights[sample], _strengths(rows), inside, pool, console, tolerance=tolerance
     )
     return [replace(point, strength=point.strength * len(sample) / len(features)) for point in path]
 
@@ -274,20 +277,10 @@ def _sample(targets: Float, folds: list[Fold], seed: int) -> tuple[Index, list[F
     return sample, [fold for fold in inside if len(fold[1])]
 
 
-def score_folds(
-    rows: Rows, targets: Float, weights: Double, strength: float, folds: list[Fold], console: Console = QUIET
-) -> tuple[Float, Double]:
+def _score_folds(rows: Rows, targets: Float, weights: Double, strength: float, folds: list[Fold], console: Console) -> tuple[Float, Double]:
     """Fit all folds at one strength side by side, without a copy of the rows: those held out have no weight.
 
     The start is zero: a solution that saw the held-out rows would leave a trace of them.
-
-    Args:
-        rows: (N, D).
-        targets: (N, C), rows summing to 1.
-        weights: (N,) at least 0.
-        strength: Of the penalty.
-        folds: Rows to fit on and rows to hold out.
-        console: Where to show progress.
 
     Returns:
         The out-of-fold logits, in the order of the folds, and the mean of the folds' solutions.
@@ -306,28 +299,18 @@ def score_folds(
     return np.concatenate(logits), np.mean(solutions, axis=0)
 
 
-def walk_path(
+def _walk_path(
     rows: Float,
     targets: Float,
     weights: Double,
     strengths: Sequence[float],
     folds: list[Fold],
     pool: Executor,
-    console: Console = QUIET,
+    console: Console,
     *,
-    tolerance: float = TOLERANCE_PATH,
+    tolerance: float,
 ) -> tuple[list[PathPoint], list[Float], list[Double]]:
-    """Fit every fold at each strength, strong to weak, folds side by side, until the held-out loss rises.
-
-    Args:
-        rows: (N, D) float32, standardised or rotated.
-        targets: (N, C), rows summing to 1.
-        weights: (N,) at least 0.
-        strengths: Of the penalty, falling.
-        folds: Rows to fit on and rows to hold out.
-        pool: Where folds are fitted.
-        console: Where to show progress.
-        tolerance: As for `minimise`.
+    """Fit every fold at each strength, strong to weak, folds side by side.
 
     Returns:
         For each strength: what was seen, the out-of-fold logits, and the mean of the folds' solutions.
@@ -339,25 +322,28 @@ def walk_path(
     logits: list[Float] = []
     starts: list[Double] = []
 
-    def fit(i: int) -> tuple[Float, float, Index, float]:
+    def fit(i: int) -> tuple[Float, float, Index, float, float]:
         train, test = folds[i]
         counts = weights[train] if weights[train].any() else np.ones(len(train))
         solutions[i] = minimise(sides[i], targets[train], counts, strength, solutions[i], tolerance=tolerance)
         weight, bias = solutions[i][:-1].astype(np.float32), solutions[i][-1].astype(np.float32)
         known, out = sides[i].times(weight) + bias, rows[test] @ weight + bias
-        return out, cross_entropy(out, targets[test], weights[test]), known.argmax(1), cross_entropy(known, targets[train], counts)
+        losses = cross_entropy(out, targets[test], weights[test]), cross_entropy(known, targets[train], counts)
+        gap = _accuracy(known, targets[train]) - _accuracy(out, targets[test])
+        return out, losses[0], known.argmax(1), losses[1], gap
 
     with console.bar("Choosing the strength", len(strengths) * len(folds), "fits") as advance:
         for strength in strengths:
             found = list(pool.map(fit, range(len(folds))))
             advance(len(folds))
-            outs, losses, known, train_losses = zip(*found, strict=True)
+            outs, losses, known, train_losses, gaps = zip(*found, strict=True)
             logits.append(np.concatenate(outs))
             starts.append(np.mean(solutions, axis=0))
             se = float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if len(losses) > 1 else 0.0
-            held_out = float(np.mean(losses)), se, balanced_accuracy(logits[-1].argmax(1), truth)
-            train = float(np.mean(train_losses)), balanced_accuracy(np.concatenate(known), learnt)
-            path.append(PathPoint(strength, *held_out, *train))
+            held_out = float(np.mean(losses)), se, _balanced_accuracy(logits[-1].argmax(1), truth)
+            train = float(np.mean(train_losses)), _balanced_accuracy(np.concatenate(known), learnt)
+            apart = float(np.mean(np.abs(np.subtract(train_losses, losses)))), float(np.mean(np.abs(gaps)))
+            path.append(PathPoint(strength, *held_out, *train, *apart))
             if len(path) - 1 - int(np.argmin([point.nll for point in path])) >= PATIENCE:
                 break
     return path, logits, starts
@@ -386,8 +372,11 @@ def without_prior(head: Head, shares: Double) -> Head:
     return replace(head, bias=head.bias - shift, fold_logits=logits)
 
 
-def balanced_accuracy(predicted: Index, truth: Index) -> float:
-    """Return the mean over the classes that are there of the share of their (N,) images that is right."""
+def _accuracy(logits: Float, targets: Float) -> float:
+    return float((logits.argmax(1) == targets.argmax(1)).mean())
+
+
+def _balanced_accuracy(predicted: Index, truth: Index) -> float:
     present, counts = np.unique(truth, return_counts=True)
     hits = np.bincount(truth, predicted == truth)[present]
     return float(np.mean(hits / counts))

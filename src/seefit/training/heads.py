@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seefit.training.head import Head, Hidden
 from seefit.training.solver import Double, Standardised
 
+SLOW = ("sgd", "momentum")  # steps as long as the gradient, which features divided by √D make short for the first of two layers
 DROPOUT = {"linear": 0.0, "hidden": 0.5, "logit": 0.2}  # unless the user says otherwise
 
 
@@ -138,10 +139,11 @@ def new_head(kind: str, width: int, classes: int, *, units: int, dropout: float 
     return LogitHead(width, share) if kind == "logit" else LinearHead(width, classes, share)
 
 
-def told(head: TrainedHead, classes: tuple[str, ...]) -> str | None:
+def told(head: TrainedHead, classes: tuple[str, ...], optimiser: str) -> str | None:
     """Return a sentence for the user on how a head begins; None for a linear one, which begins as the probe and ends as one."""
     if isinstance(head, HiddenHead):
-        return f"Head: {head.hidden.out_features:,} hidden units that begin by chance (He normal), not as the probe, which has none"
+        begins = f"Head: {head.hidden.out_features:,} hidden units that begin by chance (He normal), not as the probe, which has none"
+        return begins + (f"; {optimiser} moves them slowly, adamw does not" if optimiser in SLOW else "")
     if isinstance(head, LogitHead):
         return f"Head: one logit that begins as the probe; the higher it is, the surer the second class, {classes[1]}"
     return None
