@@ -58,6 +58,7 @@ def figure_text(figure: dict[str, float | None], form: str) -> str:
         figure: ``{"value", "low", "high"}``.
         form: How a number is written.
     """
+
     def one(value: float | None) -> str:
         return "–" if value is None else format(value, form)
 

@@ -67,7 +67,9 @@ def _show(record: dict[str, Any], folder: Path) -> None:
     figure = figure_text(winner["figures"]["balanced_accuracy"], ".1%").strip()
     print(f"  untouched {_PARTS[winner['part']]:<27} {figure:>6}  95 % interval; this is the one to report")
     if winner["times_scored"] > 1:
-        print(f"  Winners of this search were scored on that part {winner['times_scored']} times: the more often, the better they look by chance")
+        print(
+            f"  Winners of this search were scored on that part {winner['times_scored']} times: the more often, the better they look by chance"
+        )
     print(f"\npage     {folder / PAGE}")
     print(f"run      {winner['run']}")
     print(f"predict  seefit predict {winner['run']} IMAGES")

@@ -31,23 +31,23 @@ from seefit.report.words import Words
 from seefit.resuming import located
 from seefit.runs import STARTED_IN, is_finished, is_run, locked, new_run, read_metrics
 from seefit.settings import RESOLVED, Settings, make_settings
-from seefit.studies.scoring import Images, choose_images, planned_folds, trial_scores
+from seefit.studies.scoring import Opened, make_task, planned_folds, trial_scores
 from seefit.studies.space import Choice, Space, Value, read_space
-from seefit.studies.trials import FOLDS, SECONDS, WHY, best, check_optuna, done, finish, hopeless, importance, next_trial, opened, whole
+from seefit.studies.trials import FOLDS, SECONDS, WHY, best, check_optuna, done, finish, hopeless, importance, next_trial, open_trials
+from seefit.studies.working import Task
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
 TUNES = Path("tunes")
-QUESTION, SPACE, TABLE, ANSWER, PAGE, WINNER, CHECKPOINTS = (
+QUESTION, SPACE, TABLE, ANSWER, PAGE, WINNER = (
     "tune.yaml",
     "space.yaml",
     "trials.csv",
     "tune.json",
     "tune.html",
     "winner",
-    "checkpoints",
 )
 TRIALS = 30
 _WINNERS = "winners"  # of the stored search: which trials were refitted, and where
@@ -78,7 +78,9 @@ class Question:
 
         given = {name: str(value) if isinstance(value, Path) else value for name, value in self.given.items()}
         asked = {"trials": self.trials, "minutes": self.minutes, "settings": given, RESOLVED: {STARTED_IN: str(self.folder)}}
-        return "# Go on with this search with: seefit tune --out <this folder>\n" + yaml.safe_dump(asked, sort_keys=False, allow_unicode=True)
+        return "# Go on with this search with: seefit tune --out <this folder>\n" + yaml.safe_dump(
+            asked, sort_keys=False, allow_unicode=True
+        )
 
 
 def is_tune(folder: Path) -> bool:
@@ -198,16 +200,15 @@ def _tune(question: Question, folder: Path, console: Console) -> dict[str, Any]:
     judged = _judged(gathered)
     check_head(question.space.settings(given, question.space.usual()), gathered.dataset.classes)
     write_split(folder / "split.csv", gathered.seen.samples, gathered.split, gathered.seen.sha256, gathered.dataset.classes)
-    sizes = gathered.seen.sizes[gathered.split.index("train")]
-    images = choose_images(gathered.part("train"), gathered.dataset.classes, sizes, seed=base.seed)
-    console.say(_promise(question, images, judged))
-    with opened(folder) as study:
-        ended = _search(question, given, images, study, folder, console)
+    task, opened = make_task(gathered, seed=base.seed), Opened()
+    console.say(_promise(question, task, judged))
+    with open_trials(folder) as study:
+        ended = _search(question, given, (task, opened), study, folder, console)
         found = best(study)
         if found is None:
             raise _nothing_worked(done(study), folder)
         run, scored = _refit(found, question.space.settings(given, found.params), study, folder, console)
-        record = _record(question, images, study, found, ended, seed=base.seed)
+        record = _record(question, task, opened, study, found, ended)
     figures = run.metrics[judged] or {}
     shown = {name: figures[name] for name in ("n", "balanced_accuracy", "accuracy", "macro_f1", "auc") if name in figures}
     record["winner"] = {"run": str(run.path), "part": judged, "times_scored": scored, "figures": shown}
@@ -230,21 +231,19 @@ def _judged(gathered: Gathered) -> str:
     )
 
 
-def _promise(question: Question, images: Images, judged: str) -> str:
+def _promise(question: Question, task: Task, judged: str) -> str:
     count, space = question.space.count, question.space
     possible = "" if count is None else f" of {count:,} possible"
     limit = f", for {question.minutes:g} min at most" if question.minutes else ""
-    folds = planned_folds(space.settings({"data": ""}, space.usual()), images)
+    folds = planned_folds(space.settings({"data": ""}, space.usual()), task)
     part = {"test": "test", "val": "validation"}[judged]
     return (
-        f"Search: up to {question.trials:,} trials{possible}{limit}; each is judged on {folds} folds of {len(images.part.samples):,} "
+        f"Search: up to {question.trials:,} trials{possible}{limit}; each is judged on {folds} folds of {len(task.pool.labels):,} "
         f"training images. The {part} part stays untouched until the winner is scored on it, once"
     )
 
 
-def _search(
-    question: Question, given: Mapping[str, Any], images: Images, study: Study, folder: Path, console: Console
-) -> str:
+def _search(question: Question, given: Mapping[str, Any], at: tuple[Task, Opened], study: Study, folder: Path, console: Console) -> str:
     """Do trials until there are enough, time is over or the space is exhausted; return which of these it was."""
     seed = int(make_settings({"data": "", **given}).seed)
     _write_table(study, question.space, folder)
@@ -257,21 +256,19 @@ def _search(
         if trial is None:
             console.say(f"All {len(spent):,} different trials of this space are done: the search ends early")
             return "exhausted"
-        _try(trial, question.space, given, images, study, folder, console)
+        _try(trial, question.space, given, at, study, console)
         _write_table(study, question.space, folder)
     return "trials"
 
 
-def _try(
-    trial: Trial, space: Space, given: Mapping[str, Any], images: Images, study: Study, folder: Path, console: Console
-) -> None:
+def _try(trial: Trial, space: Space, given: Mapping[str, Any], at: tuple[Task, Opened], study: Study, console: Console) -> None:
     """Judge one trial, to the end or until it is hopeless, and store how it ended."""
     started, scores, why, last = monotonic(), list[float](), "", False
     best_before = best(study)
     try:
         settings = space.settings(given, trial.params)
-        planned = planned_folds(settings, images)
-        for step, scores in enumerate(trial_scores(settings, images, space.share(trial.params), checkpoints=folder / CHECKPOINTS)):
+        planned = planned_folds(settings, at[0])
+        for step, scores in enumerate(trial_scores(settings, *at, space.share(trial.params))):
             last = len(scores) == planned
             if hopeless(trial, step, float(np.mean(scores))) and not last:
                 break
@@ -317,10 +314,10 @@ def _nothing_worked(trials: list[FrozenTrial], folder: Path) -> RunError:
     return RunError("No trial came to its end", where=folder, expected="one at least", got=f"{len(trials)} that failed ({why})", hint=hint)
 
 
-def _record(question: Question, images: Images, study: Study, found: FrozenTrial, ended: str, *, seed: int) -> dict[str, Any]:
+def _record(question: Question, task: Task, opened: Opened, study: Study, found: FrozenTrial, ended: str) -> dict[str, Any]:
     """Return what ``tune.json`` tells of the search."""
     tried = [_trial(trial) for trial in done(study)]
-    settings = question.space.settings({"data": "", "seed": seed}, question.space.usual())
+    settings = question.space.settings({"data": ""}, question.space.usual())
     return {
         "data": question.given["data"],
         "method": question.space.method,
@@ -329,15 +326,14 @@ def _record(question: Question, images: Images, study: Study, found: FrozenTrial
         "ended": ended,
         "counts": {state: sum(trial["state"] == state for trial in tried) for state in _STATES.values()},
         "seconds": round(sum(trial["seconds"] for trial in tried), 1),
-        "images": len(images.part.samples),
-        "folds": planned_folds(settings, images),
-        "engine": images.engine or "torch",
+        "images": len(task.pool.labels),
+        "folds": planned_folds(settings, task),
+        "engines": sorted({extractor.engine.name for extractor in opened.values()}),
         "fixed": question.space.fixed,
         "searched": {name: domain.plain() for name, domain in question.space.searched.items()},
         "best": _trial(found),
         "first": tried[0],
-        "importance": importance(study, seed=seed),
-        "whole": len(whole(study)),
+        "importance": importance(study, seed=task.seed),
         "trials": tried,
     }
 
