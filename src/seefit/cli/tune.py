@@ -9,8 +9,9 @@ from typing import Any
 from seefit.cli.show import figure_text
 from seefit.console import Console, one_line
 from seefit.files import to_json
+from seefit.report.tuning import tell_settings
 from seefit.report.words import Words
-from seefit.studies.tune import PAGE, ask, described
+from seefit.studies.tune import PAGE, ask
 from seefit.studies.tune import tune as search
 
 SHOWN_TRIALS = 10
@@ -66,10 +67,9 @@ def _show(record: dict[str, Any], folder: Path) -> None:
     print(f"  in the search, the winner             {best['score']:>6.1%}  likewise; the best of many, so too good: do not report it")
     figure = figure_text(winner["figures"]["balanced_accuracy"], ".1%").strip()
     print(f"  untouched {_PARTS[winner['part']]:<27} {figure:>6}  95 % interval; this is the one to report")
+    print(f"\n{tell_gain(record, Words('en'))}")
     if winner["times_scored"] > 1:
-        print(
-            f"  Winners of this search were scored on that part {winner['times_scored']} times: the more often, the better they look by chance"
-        )
+        print(Words("en")("tuning.again_why", times=winner["times_scored"]))
     print(f"\npage     {folder / PAGE}")
     print(f"run      {winner['run']}")
     print(f"predict  seefit predict {winner['run']} IMAGES")
@@ -87,7 +87,7 @@ def _table(record: dict[str, Any]) -> None:
     ranked = sorted(record["trials"], key=lambda trial: -(trial["score"] or -1))
     for trial in ranked[:SHOWN_TRIALS]:
         score = trial["state"] if trial["score"] is None else f"{trial['score']:.2%}"
-        table.add_row(str(trial["number"]), score, f"{trial['seconds']:.1f}", one_line(described(trial["params"])))
+        table.add_row(str(trial["number"]), score, f"{trial['seconds']:.1f}", one_line(tell_settings(trial["params"])))
     if len(ranked) > SHOWN_TRIALS:
         table.add_row("…", "", "", f"and {len(ranked) - SHOWN_TRIALS:,} more in trials.csv")
     RichConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)

@@ -21,18 +21,19 @@ from seefit.console import QUIET, Console
 from seefit.data.splitfile import write_split
 from seefit.data.tables import write_table
 from seefit.errors import RunError, UsageError
+from seefit.evaluation.paired import corrected_t, verdict
 from seefit.files import clear_leftovers, to_json, write_text
 from seefit.fitting import check_head, check_model
 from seefit.gathering import Gathered, gather
 from seefit.lineage import record_parent
 from seefit.pipeline import Run, resume, train
-from seefit.report.tuning import build_tuning
+from seefit.report.tuning import build_tuning, tell_settings
 from seefit.report.words import Words
 from seefit.resuming import located
 from seefit.runs import STARTED_IN, is_finished, is_run, locked, new_run, read_metrics
 from seefit.settings import RESOLVED, Settings, make_settings
 from seefit.studies.scoring import Opened, make_task, planned_folds, trial_scores
-from seefit.studies.space import Choice, Space, Value, read_space
+from seefit.studies.space import Choice, Space, read_space
 from seefit.studies.trials import FOLDS, SECONDS, WHY, best, check_optuna, done, finish, hopeless, importance, next_trial, open_trials
 from seefit.studies.working import Task
 
@@ -278,12 +279,7 @@ def _try(trial: Trial, space: Space, given: Mapping[str, Any], at: tuple[Task, O
     finish(study, trial, score=score, folds=scores, seconds=monotonic() - started, why=why)
     value = f"{score:.2%}" if score is not None else f"failed: {why}" if why else f"given up at {np.mean(scores):.2%}"
     star = " *" if score is not None and score > ((best_before.value if best_before else None) or 0.0) else ""
-    console.say(f"{trial.number + 1:>4}  {value}{star}  {described(trial.params)}")
-
-
-def described(params: Mapping[str, Value]) -> str:
-    """Return settings on one line; what is seefit's own default is said so where it has no name."""
-    return ", ".join(f"{name} {'default' if value is None else value}" for name, value in params.items())
+    console.say(f"{trial.number + 1:>4}  {value}{star}  {tell_settings(trial.params)}")
 
 
 def _refit(found: FrozenTrial, settings: Settings, study: Study, folder: Path, console: Console) -> tuple[Run, int]:
@@ -297,7 +293,7 @@ def _refit(found: FrozenTrial, settings: Settings, study: Study, folder: Path, c
         winners.append([found.number, WINNER if not winners else f"{WINNER}-{len(winners) + 1}"])
         study.set_user_attr(_WINNERS, winners)
     path = folder / winners[-1][1]
-    console.say(f"\nThe winner is trial {found.number + 1}: {described(found.params)}. It is trained as a run of its own …")
+    console.say(f"\nThe winner is trial {found.number + 1}: {tell_settings(found.params)}. It is trained as a run of its own …")
     if not is_run(path):
         run = train(settings, out=path, console=console)
     elif is_finished(path):
@@ -333,9 +329,24 @@ def _record(question: Question, task: Task, opened: Opened, study: Study, found:
         "searched": {name: domain.plain() for name, domain in question.space.searched.items()},
         "best": _trial(found),
         "first": tried[0],
+        "gain": _gain(_trial(found), tried, task, question.space),
         "importance": importance(study, seed=task.seed),
         "trials": tried,
     }
+
+
+def _gain(best: dict[str, Any], tried: list[dict[str, Any]], task: Task, space: Space) -> dict[str, Any] | None:
+    """Hold the best trial against the first on the same folds; None where it is the first or that one did not see them all.
+
+    The best of many is the luckiest too, so its p-value counts as often as there were trials to choose from (Bonferroni).
+    """
+    first, whole = tried[0], sum(trial["state"] == "whole" for trial in tried)
+    if best["number"] == first["number"] or first["score"] is None or len(best["folds"]) < 2:
+        return None
+    learnt = min(space.share(best["params"]), space.share(first["params"])) * (len(task.folds) - 1)
+    found = corrected_t(np.subtract(best["folds"], first["folds"]), 1 / learnt)
+    p = min(1.0, found.p * (whole - 1))
+    return {"value": found.value, "p": p, "shown": verdict(found, p) == "helps"}
 
 
 def _trial(trial: FrozenTrial) -> dict[str, Any]:
