@@ -9,7 +9,7 @@ from typing import Any
 from seefit.cli.show import figure_text
 from seefit.console import Console, one_line
 from seefit.files import to_json
-from seefit.report.tuning import tell_settings
+from seefit.report.tuning import tell_gain, tell_settings
 from seefit.report.words import Words
 from seefit.studies.tune import PAGE, ask
 from seefit.studies.tune import tune as search

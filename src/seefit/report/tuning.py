@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from seefit.drawing import shown, svg
 from seefit.report.difference import write_p
 from seefit.report.page import Picture, Problem, Section, Step, Table, Verdict, render
-from seefit.report.record import Figure, public_name
+from seefit.report.record import Figure, as_figure, public_name
 from seefit.report.tuning_figures import draw_history, draw_importance
 from seefit.report.words import Words
 
@@ -29,7 +30,7 @@ def build_tuning(record: dict[str, Any], words: Words) -> str:
     sections = [_result(record, words), _history(record, words), _importance(record, words), _trials(record, words), _how(record, words)]
     return render(
         words,
-        run=shown(record["tune"], 80),
+        run=shown(Path(record["tune"]).name, 80),
         data=shown(public_name(record["data"]), 60),
         verdict=_verdict(record, words),
         notes=[],
@@ -80,7 +81,7 @@ def tell_score(record: dict[str, Any], words: Words) -> str:
 
 
 def _figure(found: Mapping[str, float | None]) -> Figure:
-    return Figure(found["value"] or 0.0, found["low"], found["high"])
+    return as_figure(found) or Figure(0.0)
 
 
 def _settings(trial: Trial, words: Words) -> str:

@@ -56,6 +56,7 @@ def open_trials(folder: Path) -> Iterator[Study]:
         ResourceError: The file cannot be read or written.
     """
     import optuna
+    from sqlalchemy.exc import DatabaseError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = folder / FILE
@@ -69,8 +70,10 @@ def open_trials(folder: Path) -> Iterator[Study]:
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    except (optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
-        hint = "Free some space, or make the folder writable, and run the same command again"
+    except (optuna.exceptions.StorageInternalError, DatabaseError, sqlite3.Error) as error:
+        hint = (
+            "Free some space, or make the folder writable, and run the same command again; if the file is damaged, search in a new folder"
+        )
         got = str(error.__cause__ or error).splitlines()[0]
         raise ResourceError("Cannot keep the trials", where=path, expected="a file that can be written", got=got, hint=hint) from error
 
