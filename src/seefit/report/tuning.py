@@ -74,10 +74,10 @@ def tell_score(record: dict[str, Any], words: Words) -> str:
         record: As ``tune.json`` has it.
         words: The language.
     """
-    winner = record["winner"]
+    winner, part = record["winner"], record["winner"]["part"]
     figure = _figure(winner["figures"]["balanced_accuracy"])
     values = {"value": words.percent(figure.value), "interval": words.interval("balanced_accuracy", figure)}
-    return words(f"tuning.scored_{winner['part']}", images=f"{winner['figures']['n']:,}", **values)
+    return words(f"tuning.scored_{part}", images=f"{winner['figures']['n']:,}", **values)
 
 
 def _figure(found: Mapping[str, float | None]) -> Figure:
@@ -112,12 +112,12 @@ def _steps(record: dict[str, Any], words: Words) -> list[Step]:
 
 def _result(record: dict[str, Any], words: Words) -> Section:
     """The figure of the search beside that of the untouched part, and every figure of that part."""
-    winner = record["winner"]
+    winner, part = record["winner"], record["winner"]["part"]
     found = {name: _figure(winner["figures"][name]) for name in FIGURES if winner["figures"].get(name)}
     rows = [[words(f"study.figure.{name}"), words.value(name, one), words.interval(name, one)] for name, one in found.items()]
     header = [words("tuning.figure"), words("tuning.value"), words("tuning.interval")]
     lead = [tell_score(record, words), words("tuning.apart", value=words.percent(record["best"]["score"]))]
-    caption = words(f"tuning.part_{winner['part']}", images=f"{winner['figures']['n']:,}")
+    caption = words(f"tuning.part_{part}", images=f"{winner['figures']['n']:,}")
     return Section("result", words("tuning.result"), lead, tables=[(caption, Table(header, rows))])
 
 
@@ -163,7 +163,7 @@ def _trials(record: dict[str, Any], words: Words) -> Section:
 def _score(trial: Trial, words: Words) -> str:
     if trial["score"] is not None:
         return words.percent(trial["score"], 2)
-    state = words(f"tuning.state.{trial['state'].replace(' ', '_')}")
+    state = words("tuning.state.failed" if trial["state"] == "failed" else "tuning.state.given_up")
     return state if trial["so_far"] is None else f"{state} ({words.percent(trial['so_far'])})"
 
 
@@ -177,8 +177,8 @@ def _how(record: dict[str, Any], words: Words) -> Section:
     rows = [[name.replace("_", "-"), _domain(domain, words)] for name, domain in record["searched"].items()]
     rows += [[name.replace("_", "-"), shown(str(value), 40)] for name, value in record["fixed"].items()]
     values = {"images": f"{record['images']:,}", "folds": record["folds"], "seconds": f"{record['seconds']:,.0f}"}
-    keys = ["folds", "proposed", "given_up", "winner", f"ended_{record['ended']}"]
-    lead = [words(f"tuning.how.{key}", **values) for key in keys]
+    keys, ended = ["folds", "proposed", "given_up", "winner"], record["ended"]
+    lead = [*(words(f"tuning.how.{key}", **values) for key in keys), words(f"tuning.how.ended_{ended}", **values)]
     table = Table([words("tuning.setting"), words("tuning.tried")], rows, prose=True)
     return Section("how", words("tuning.how"), lead, tables=[(words("tuning.space"), table)])
 
