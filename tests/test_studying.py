@@ -7,7 +7,7 @@ import typer
 from seefit.cli.main import app
 from seefit.cli.studying import studying
 
-COMMANDS = {"compare", "study"}
+COMMANDS = {"compare", "study", "tune"}
 
 
 def test_they_are_commands_of_seefit() -> None:

@@ -32,7 +32,7 @@ def show_figures(metrics: dict[str, Any]) -> None:
     print(f"\n{title}: {figures.get('n', 0):,} images" + (f" in {groups:,} groups" if groups else "") + " " * 6 + "[95 % interval]")
     for key, name in _NAMES.items():
         if figures.get(key):
-            print(f"  {name:<28} {_figure(figures[key], '+.1%' if key in _SIGNED else '.1%' if key in _SHARES else '.3f')}")
+            print(f"  {name:<28} {figure_text(figures[key], '+.1%' if key in _SIGNED else '.1%' if key in _SHARES else '.3f')}")
     if metrics.get("calibrated") is False and figures.get("ece"):
         print("  the probabilities are not calibrated: no images were kept back for that (--val)")
     _show_classes(metrics.get("per_class") or {})
@@ -46,12 +46,19 @@ def _show_extension(extension: dict[str, Any]) -> None:
         return
     print(f"\nThe {earlier['n']:,} of them that {one_line(extension['extended_from'])} was judged on" + " " * 6 + "[95 % interval]")
     for side in ("before", "after"):
-        figures = ", ".join(f"{_NAMES[name]} {_figure(figure, '.1%').strip()}" for name, figure in earlier[side].items())
+        figures = ", ".join(f"{_NAMES[name]} {figure_text(figure, '.1%').strip()}" for name, figure in earlier[side].items())
         print(f"  {side:<10} {figures}")
-    print(f"  {'difference':<10} accuracy {_figure(earlier['difference']['accuracy'], '+.1%').strip()}, image by image")
+    print(f"  {'difference':<10} accuracy {figure_text(earlier['difference']['accuracy'], '+.1%').strip()}, image by image")
 
 
-def _figure(figure: dict[str, float | None], form: str) -> str:
+def figure_text(figure: dict[str, float | None], form: str) -> str:
+    """Return a figure with its interval as text.
+
+    Args:
+        figure: ``{"value", "low", "high"}``.
+        form: How a number is written.
+    """
+
     def one(value: float | None) -> str:
         return "–" if value is None else format(value, form)
 
@@ -67,7 +74,7 @@ def _show_classes(per_class: dict[str, Any]) -> None:
     print(f"\n  {'class':<{width}} {'images':>7}  {'recall':<24} precision")
     for name in shown:
         row = per_class[name]
-        recall, precision = (_figure(row[key], ".1%") if row.get(key) else "–" for key in ("recall", "precision"))
+        recall, precision = (figure_text(row[key], ".1%") if row.get(key) else "–" for key in ("recall", "precision"))
         print(f"  {one_line(name)[:32]:<{width}} {row['n']:>7,} {recall:<25} {precision}")
     if len(per_class) > len(shown):
         print(f"  the {len(shown)} classes with the lowest recall of {len(per_class):,}; all are in the report")

@@ -122,3 +122,45 @@ def study(
     from seefit.cli.study import study as command
 
     return command(given, vary=vary, folds=folds, repeats=repeats, out=out, lang=lang, json_output=json, console=Console(quiet=quiet))
+
+
+@studying.command()
+def tune(
+    data: o.OptionalData = None,
+    space: Annotated[
+        str | None, typer.Option(help="What may be tried: probe, finetune, or a YAML file of your own.", show_default="probe")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many settings are tried in all.", show_default="30")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="What the search may take, without the winner's training.", show_default="as long as it takes"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The tune folder: a new one, or one to go on with.", show_default="tunes/<data>-<method>-<n>"),
+    ] = None,
+    lang: Lang = "en",
+    val: o.Val = None,
+    test: o.Test = None,
+    test_from_val: o.TestFromVal = None,
+    labels: o.Labels = None,
+    root: o.Root = None,
+    group_by: o.GroupBy = None,
+    follow_links: o.FollowLinks = None,
+    sha256: o.Sha256 = None,
+    max_skipped: o.MaxSkipped = None,
+    max_pixels: o.MaxPixels = None,
+    allow_leak: o.AllowLeak = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    debug: o.Debug = False,
+) -> int:
+    """Search for settings inside the training part, train the winner, and score it once on the untouched test part."""
+    own = {"space", "trials", "minutes", "out", "lang", "json", "quiet", "debug"}
+    given = {name: value for name, value in locals().items() if value is not None and name not in {*own, "own"}}
+    from seefit.cli.tune import tune as command
+
+    options = {"space": space, "trials": trials, "minutes": minutes, "out": out, "lang": lang}
+    return command(given, **options, json_output=json, console=Console(quiet=quiet))

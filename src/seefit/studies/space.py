@@ -47,7 +47,7 @@ class Choice:
 
     def plain(self) -> Any:
         """Return what the YAML says."""
-        return list(self.values)
+        return [DEFAULT if value is None else value for value in self.values]
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def check_optuna() -> None:
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[Study]:
+def open_trials(folder: Path) -> Iterator[Study]:
     """Give the trials that a folder keeps, a new file where there is none.
 
     Raises:
