@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from seefit.bundle.bundle import load
 from seefit.bundle.golden import golden_images
 from seefit.bundle.graph import FITS, preprocess_model
 from seefit.bundle.runtime import open_session
 from seefit.data.image import decode
+from seefit.deploy.export import export
 from seefit.deploy.finished import open_finished
 from seefit.deploy.independent import Independent
 from seefit.errors import ArtefactError
@@ -60,6 +62,9 @@ def test_networks_that_were_trained(kind: str, little: Path, no_page: None, tmp_
     run = train(make_settings(given), out=tmp_path / "run").path
     graph, independent = answers(run, [decode(data) for data in golden_images().values()])
     assert np.abs(graph - independent).max() < 1e-4
+    small = load(export(run, "int8", out=tmp_path / "int8", max_drop=100).path)
+    small.verify()
+    assert np.array_equal(load_file(small.folder / "head.safetensors")["weight"], load_file(run / "bundle" / "head.safetensors")["weight"])
 
 
 def test_other_weights_here_than_in_the_run_prove_nothing(little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,9 +24,11 @@ COMMANDS = [
     "augment",
     "cache",
     "check",
+    "compare",
     "demo",
     "evaluate",
     "explain",
+    "export",
     "features",
     "lr-find",
     "models",
@@ -34,8 +36,11 @@ COMMANDS = [
     "report",
     "resume",
     "runs",
+    "serve",
+    "study",
     "summary",
     "train",
+    "tune",
 ]
 HEAVY = ("torch", "timm", "sklearn", "scipy", "matplotlib", "onnx", "onnxruntime", "openvino", "pandas", "numpy", "PIL", "pydantic", "yaml")
 
@@ -77,7 +82,7 @@ UNREADABLE = "Cannot read the command line: seefit {}. Expected what its --help 
         (["train", "--bckbone", "y"], "Unknown option of seefit train: --bckbone. Expected a known option of seefit train, got ",
          "Did you mean '--backbone'? Choose one of: --accumulate, --allow-leak, "),
         (["runs", "--delte", "x"], "Unknown option of seefit runs: --delte. Expected a known option of seefit runs, got '--delte'.",
-         "Did you mean '--delete'? Choose one of: --debug, --delete, "),
+         "Did you mean '--delete'? Choose one of: --backbone, --data, --debug, --delete, "),
         (["predict"], UNREADABLE.format("predict") + "missing argument 'run'.",
          "See `seefit predict --help`."),
         (["features", "x"], UNREADABLE.format("features") + "missing option '--out'.",
