@@ -63,10 +63,11 @@ def searched(warm: Path, tmp_path: Path, space: Path, no_page: None) -> Path:
     return tmp_path / "whole"
 
 
+@pytest.mark.parametrize("moments", [MOMENTS[:2], pytest.param(MOMENTS[2:], marks=pytest.mark.slow)], ids=["within a trial", "others"])
 def test_a_search_killed_at_any_moment_ends_as_an_unbroken_one(
-    searched: Path, warm: Path, tmp_path: Path, space: Path, killer: Killer
+    searched: Path, warm: Path, tmp_path: Path, space: Path, killer: Killer, moments: tuple[str, ...]
 ) -> None:
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(moments):
         folder = tmp_path / f"killed-{number}"
         assert killer.kill(moment, tmp_path, "tune", warm, "--space", space, "--trials", 4, "--out", folder) == -9, moment
         search(folder)

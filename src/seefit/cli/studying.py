@@ -162,5 +162,5 @@ def tune(
     given = {name: value for name, value in locals().items() if value is not None and name not in {*own, "own"}}
     from seefit.cli.tune import tune as command
 
-    options = {"space": space, "trials": trials, "minutes": minutes, "out": out, "lang": lang}
-    return command(given, **options, json_output=json, console=Console(quiet=quiet))
+    console = Console(quiet=quiet)
+    return command(given, space=space, trials=trials, minutes=minutes, out=out, lang=lang, json_output=json, console=console)
