@@ -46,13 +46,15 @@ def make_task(gathered: Gathered, *, seed: int) -> Task:
     return Task(Pool(part, classes, labels, None, sizes), folds, seed)
 
 
-def trial_scores(settings: Settings, task: Task, opened: Opened, share: float) -> Iterator[list[float]]:
+def trial_scores(settings: Settings, task: Task, opened: Opened, engines: dict[str, str], share: float) -> Iterator[list[float]]:
     """Judge settings on the folds, step by step.
 
     Args:
         settings: Of the trial.
         task: What all trials have in common.
         opened: The networks of trials before; a new one is added.
+        engines: What computed the features of networks of trials before, also before a kill: a new one is added, and a known one is not
+            checked again with the head of another trial, which might decide otherwise.
         share: How much of each fold's training images is learnt from, in (0, 1].
 
     Yields:
@@ -63,7 +65,13 @@ def trial_scores(settings: Settings, task: Task, opened: Opened, share: float) -
     """
     arm, scores = Arm("trial", settings, amount=share), list[float]()
     extractor = open_arm(settings, task.pool, opened, QUIET)
+    name = " ".join(map(str, next(key for key, one in opened.items() if one is extractor)))
+    if name in engines and extractor not in task.proved:
+        task.proved.append(extractor)
+        if engines[name] == extractor.reference.name:
+            extractor.use_reference()
     for judged in _judged(arm, task, extractor):
+        engines[name] = extractor.engine.name
         scores.append(float(getattr(judged.row, HEADLINE)))
         yield list(scores)
 

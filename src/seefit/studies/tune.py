@@ -52,6 +52,7 @@ QUESTION, SPACE, TABLE, ANSWER, PAGE, WINNER = (
 )
 TRIALS = 30
 _WINNERS = "winners"  # of the stored search: which trials were refitted, and where
+_ENGINES = "engines"  # likewise: what computed the features of each network
 _STATES = {"COMPLETE": "whole", "PRUNED": "given up", "FAIL": "failed"}
 
 
@@ -209,7 +210,7 @@ def _tune(question: Question, folder: Path, console: Console) -> dict[str, Any]:
         if found is None:
             raise _nothing_worked(done(study), folder)
         run, scored = _refit(found, question.space.settings(given, found.params), study, folder, console)
-        record = _record(question, task, opened, study, found, ended)
+        record = _record(question, task, study, found, ended)
     figures = run.metrics[judged] or {}
     shown = {name: figures[name] for name in ("n", "balanced_accuracy", "accuracy", "macro_f1", "auc") if name in figures}
     record["winner"] = {"run": str(run.path), "part": judged, "times_scored": scored, "figures": shown}
@@ -265,17 +266,18 @@ def _search(question: Question, given: Mapping[str, Any], at: tuple[Task, Opened
 def _try(trial: Trial, space: Space, given: Mapping[str, Any], at: tuple[Task, Opened], study: Study, console: Console) -> None:
     """Judge one trial, to the end or until it is hopeless, and store how it ended."""
     started, scores, why, last = monotonic(), list[float](), "", False
-    best_before = best(study)
+    best_before, engines = best(study), dict(study.user_attrs.get(_ENGINES, {}))
     try:
         settings = space.settings(given, trial.params)
         planned = planned_folds(settings, at[0])
-        for step, scores in enumerate(trial_scores(settings, *at, space.share(trial.params))):
+        for step, scores in enumerate(trial_scores(settings, *at, engines, space.share(trial.params))):
             last = len(scores) == planned
             if hopeless(trial, step, float(np.mean(scores))) and not last:
                 break
     except (UsageError, RunError) as error:  # values that do not go together, or a loss that is no number any more
         why = error.message.splitlines()[0]
     score = float(np.mean(scores)) if last and not why else None
+    study.set_user_attr(_ENGINES, engines)
     finish(study, trial, score=score, folds=scores, seconds=monotonic() - started, why=why)
     value = f"{score:.2%}" if score is not None else f"failed: {why}" if why else f"given up at {np.mean(scores):.2%}"
     star = " *" if score is not None and score > ((best_before.value if best_before else None) or 0.0) else ""
@@ -310,7 +312,7 @@ def _nothing_worked(trials: list[FrozenTrial], folder: Path) -> RunError:
     return RunError("No trial came to its end", where=folder, expected="one at least", got=f"{len(trials)} that failed ({why})", hint=hint)
 
 
-def _record(question: Question, task: Task, opened: Opened, study: Study, found: FrozenTrial, ended: str) -> dict[str, Any]:
+def _record(question: Question, task: Task, study: Study, found: FrozenTrial, ended: str) -> dict[str, Any]:
     """Return what ``tune.json`` tells of the search."""
     tried = [_trial(trial) for trial in done(study)]
     settings = question.space.settings({"data": ""}, question.space.usual())
@@ -324,7 +326,7 @@ def _record(question: Question, task: Task, opened: Opened, study: Study, found:
         "seconds": round(sum(trial["seconds"] for trial in tried), 1),
         "images": len(task.pool.labels),
         "folds": planned_folds(settings, task),
-        "engines": sorted({extractor.engine.name for extractor in opened.values()}),
+        "engines": sorted(set(study.user_attrs.get(_ENGINES, {}).values())),
         "fixed": question.space.fixed,
         "searched": {name: domain.plain() for name, domain in question.space.searched.items()},
         "best": _trial(found),
