@@ -44,6 +44,7 @@ def test_a_search_is_shown_and_gone_on_with(warm: Path, tmp_path: Path, space: P
         (("DATA", "--space", "no.yaml"), "No such space"),
         (("DATA", "--lang", "fr"), "fr"),
         (("DATA", "--trials", 0), "trials"),
+        (("DATA", "--minutes", 0), "minutes"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(arguments: tuple[object, ...], message: str, tmp_path: Path) -> None:

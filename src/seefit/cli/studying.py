@@ -133,7 +133,7 @@ def tune(
     trials: Annotated[int | None, typer.Option(min=1, help="How many settings are tried in all.", show_default="30")] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="What the search may take, without the winner's training.", show_default="as long as it takes"),
+        typer.Option(min=0.01, help="What the search may take, without the winner's training.", show_default="as long as it takes"),
     ] = None,
     out: Annotated[
         Path | None,

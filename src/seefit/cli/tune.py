@@ -58,7 +58,7 @@ def _show(record: dict[str, Any], folder: Path) -> None:
     print(f"\n{len(record['trials']):,} trials in {record['seconds']:,.0f} s: {told}\n")
     _table(record)
     if record["importance"]:
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in record["importance"].items())
+        shares = ", ".join(f"{name.replace('_', '-')} {share:.0%}" for name, share in record["importance"].items())
         print(f"\nWhat mattered in the search: {shares}")
     print("\nbalanced accuracy")
     folds = f"mean of {record['folds']} folds of the training part"
