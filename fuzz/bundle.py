@@ -19,9 +19,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["seefit"]):
-    from seefit.bundle.bundle import _check_tensors
     from seefit.bundle.manifest import manifest_hash, read_manifest
     from seefit.bundle.model_file import read_model
+    from seefit.bundle.tensors import check_tensors
     from seefit.errors import SeefitError
 
 PLACE = Path(tempfile.mkdtemp(prefix="seefit-fuzz-"))
@@ -43,7 +43,7 @@ def manifest(data: bytes) -> None:
 def tensors(data: bytes) -> None:
     """Check a safetensors file by its header."""
     (PLACE / "head.safetensors").write_bytes(data)
-    _check_tensors(PLACE / "head.safetensors", {"weight": (2, 3), "bias": (2,)})
+    check_tensors(PLACE / "head.safetensors", {"weight": ("F32", (2, 3)), "bias": ("F32", (2,))})
 
 
 def model(data: bytes) -> None:
