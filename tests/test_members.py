@@ -9,9 +9,10 @@ import pytest
 
 from seefit.console import Console
 from seefit.errors import UsageError
-from seefit.members import choose_members, member_settings
+from seefit.members import backbones_here, choose_members, member_settings
 from seefit.models import weights
 from seefit.settings import Settings, make_settings, read_settings, to_yaml
+from tiny import plant_little
 
 
 def best(**given: Any) -> Settings:
@@ -20,6 +21,15 @@ def best(**given: Any) -> Settings:
 
 def only(monkeypatch: pytest.MonkeyPatch, *here: str) -> None:
     monkeypatch.setattr(weights, "available", lambda name: name in here)
+
+
+def test_packaged_backbones_and_own_weights_come_cheapest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert backbones_here() == ["lite0", "lite1", "lite2"]
+    monkeypatch.setenv("SEEFIT_WEIGHTS", str(tmp_path))
+    name = plant_little(tmp_path)
+    assert backbones_here() == ["lite0", "lite1", "lite2", name]
+    (tmp_path / "tf_efficientnet_lite0.safetensors").write_bytes(b"")
+    assert backbones_here().count("tf_efficientnet_lite0") == 0
 
 
 def test_all_packaged_networks_that_are_here_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +84,8 @@ def test_other_presets_stay_as_they_are(preset: str) -> None:
     [
         (
             {"minutes": 5},
-            "--minutes. Expected --preset best, which trains as many networks as fit into them, got --preset fast.",
+            "--minutes. Expected --preset best, which trains as many networks as fit into them, or --backbone auto, which chooses one "
+            "within them, got --preset fast.",
             "Leave --minutes out.",
         ),
         (
@@ -91,6 +102,11 @@ def test_other_presets_stay_as_they_are(preset: str) -> None:
             {"preset": "best", "extend": "run"},
             "--extend. Expected a run of one network, got --preset best, which averages several.",
             "Train on old and new images together without --extend.",
+        ),
+        (
+            {"preset": "best", "backbone": "auto"},
+            "--backbone. Expected names of networks with --preset best, which averages several, got auto.",
+            "Leave --backbone out: then those that are here are averaged.",
         ),
         (
             {"preset": "best", "backbone": "lite0,"},

@@ -52,11 +52,11 @@ def make_backbone(onnx_file: Path, name: str = "tiny", seed: int = 0, weights: s
     return Backbone(name, SIDE, MEAN, STD, STAGES, weights, onnx_file, sha256_file(onnx_file))
 
 
-def plant_tiny(name: str = "tf_efficientnet_lite0", image_size: int | None = None) -> Backbone:
+def plant_tiny(name: str = "tf_efficientnet_lite0", image_size: int | None = None, seed: int = 0) -> Backbone:
     """Keep the tiny network in the cache folder (``SEEFIT_CACHE``) under the name of a real backbone, which then need not be converted."""
     weights = find_weights(name)
     description = _description(name, image_size, weights)
-    backbone = make_backbone(description.with_suffix(".onnx"), name, weights=weights.identity)
+    backbone = make_backbone(description.with_suffix(".onnx"), name, seed, weights=weights.identity)
     _describe(backbone)
     return backbone
 

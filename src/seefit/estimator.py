@@ -26,6 +26,7 @@ from seefit.arguments import check_classes, known_labels, labelled, read_paths, 
 from seefit.bundle.bundle import Bundle, copy_bundle, load, save_bundle
 from seefit.bundle.predict import Prediction, predict
 from seefit.bundling import bundle_parts
+from seefit.choosing import settle_backbone
 from seefit.console import Console
 from seefit.data.dataset import Dataset, Sample, natural_order
 from seefit.data.findings import find
@@ -59,8 +60,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of images on a frozen pretrained backbone.
 
     Args:
-        backbone: ``lite0``, any name that `seefit models` lists, your own ``file.py:function``, or a ``torch.nn.Module``: from
-            (N, 3, S, S) pixels, normalised as ImageNet's, to one tensor. It is copied and stays as it is; its weights are begun with.
+        backbone: ``lite0``, ``auto`` to choose by the images, any name that `seefit models` lists, your own ``file.py:function``, or a
+            ``torch.nn.Module``: from (N, 3, S, S) pixels, normalised as ImageNet's, to one tensor. It is copied; its weights are the start.
         method: ``probe``: a linear head on the frozen backbone; ``finetune``: then the upper layers are trained too; ``scratch``: the
             whole network is trained, from random weights.
         features: ``stages`` (mean and maximum of several late stages), ``pooled`` (the backbone's own), or ``auto``.
@@ -290,7 +291,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_images(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: Any) -> ImageClassifier:
         backbone, console = self._backbone(), self._console()
         settings = self._settings(PATHS, backbone)
-        check_model(settings, backbone)
+        check_model(settings, backbone, choosing=True)
         labels = column_or_1d(y)
         check_classification_targets(labels)
         found, numbers = np.unique(labels, return_inverse=True)
@@ -304,6 +305,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise_all([unusable(skip.name, skip.reason, skip in seen.unreadable) for skip in [*seen.skips, *seen.unreadable]])
         units = make_split(samples, seen.sha256, seen.clusters, val=0, test=0).units
         part = Part(samples, seen.sha256, np.asarray(units, np.int64))
+        settings, _ = settle_backbone(settings, None, part, seen.sizes, classes, console=console)
         extractor = open_extractor(settings, seen.sizes, backbone=backbone, console=console)
         fitted = begin(settings, extractor, classes, part, console=console)
         if settings.way != "probe":

@@ -30,7 +30,7 @@ from seefit.models.architecture import FLAT
 from seefit.models.zoo import resolve
 from seefit.resuming import located
 from seefit.runs import CONFIG, STARTED_IN, read_config, read_metrics
-from seefit.settings import Settings, make_settings, read_settings
+from seefit.settings import AUTO, Settings, make_settings, read_settings
 from seefit.training.features import FeatureExtractor
 
 ABOUT_DATA = {"data", "labels", "root", "group_by", "follow_links", "sha256", "extend"}  # settings that say where images come from
@@ -103,7 +103,7 @@ def inherit(settings: Settings) -> Settings:
     }
     by_hand = {name: getattr(settings, name) for name in settings.model_fields_set}
     came_out = {**model, "image_size": resolved["image_size"]}
-    others = [name for name in model if not _fits(by_hand.get(name), came_out[name])]
+    others = [name for name in model if not _fits(name, by_hand.get(name), came_out[name])]
     raise_all([_another_model(run, name, came_out[name], by_hand[name]) for name in others])
     kept = theirs.model_dump(exclude=ABOUT_DATA | {"teacher"})  # which does not know new classes
     if theirs.way == "finetune" and theirs.preset != "best":
@@ -125,8 +125,9 @@ def _same_network(by_hand: Mapping[str, object]) -> dict[str, object]:
     return {} if "method" in by_hand else {"method": "probe", "head": "linear"}
 
 
-def _fits(given: object, value: object) -> bool:
-    return given in {None, "auto", value} or (isinstance(given, str) and resolve(given) == resolve(str(value)))
+def _fits(name: str, given: object, value: object) -> bool:
+    chosen = given == AUTO and name != "backbone"  # which box and which features came of it is taken over; a network is not chosen anew
+    return chosen or given in {None, value} or (isinstance(given, str) and resolve(given) == resolve(str(value)))
 
 
 def _another_model(run: Path, name: str, value: object, given: object) -> SeefitError:

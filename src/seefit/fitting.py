@@ -24,11 +24,14 @@ from seefit.errors import UsageError
 from seefit.evaluation.calibrate import fit_temperature, softmax
 from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.metrics import judge
+from seefit.members import OFFLINE, backbones_here
 from seefit.models.architecture import first_head
 from seefit.models.backbone import Backbone, check_backbone, load_backbone
+from seefit.models.weights import no_weights
+from seefit.models.zoo import resolve
 from seefit.parts import Part as Part  # noqa: PLC0414  # many know it by this name
 from seefit.proving import engine_difference, fell_back
-from seefit.settings import Settings
+from seefit.settings import AUTO, Settings
 from seefit.training.engine import check_device
 from seefit.training.features import FeatureExtractor, choose_parts
 from seefit.training.head import MAX_PATH_ROWS, Head, fit_head
@@ -83,26 +86,38 @@ class Fitted:
         return network if hidden is None else hidden_model(network, hidden.weight, hidden.bias)
 
 
-def check_model(settings: Settings, backbone: Backbone | None = None) -> None:
+def check_model(settings: Settings, backbone: Backbone | None = None, *, choosing: bool = False) -> None:
     """Refuse, before any image is read, a model or a device that cannot be.
 
     Args:
         settings: What the user chose.
         backbone: Loaded already, where the settings cannot name it.
+        choosing: Whether the backbone may be chosen later.
 
     Raises:
         UsageError: An unknown backbone, a size that it cannot take, or a head that a probe cannot have.
         ResourceError: No weights, or no GPU where one was asked for.
     """
     check_device(settings.device)
-    for name in dict.fromkeys(settings.backbones) if backbone is None else ():
-        check_backbone(name, settings.image_size, seed=settings.weights_seed)
+    if settings.backbone == AUTO:
+        _check_choice(choosing)
+    elif backbone is None:
+        for name in dict.fromkeys(settings.backbones):
+            check_backbone(name, settings.image_size, seed=settings.weights_seed)
     if backbone is not None and settings.preset == "best":
         hint = "Use another preset, or name a function that returns the module as file.py:function"
         raise UsageError("Cannot average the network", where=backbone.name, expected="names of networks", got="a module", hint=hint)
     if settings.way == "probe" and settings.head != "linear":
         hint = "Add --method finetune --freeze all, which trains the head alone"
         raise UsageError("A probe has a linear head", where="--head", expected="linear for a probe", got=settings.head, hint=hint)
+
+
+def _check_choice(choosing: bool) -> None:
+    if not choosing:
+        hint = "Name one; `seefit train DATA --backbone auto` chooses one"
+        raise UsageError("Nothing chooses the network here", where="--backbone", expected="a name", got=AUTO, hint=hint)
+    if not backbones_here():
+        raise no_weights(resolve(OFFLINE[0]), "none here")
 
 
 def check_head(settings: Settings, classes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from seefit.bundle.bundle import Bundle, load, save_bundle
 from seefit.bundle.neighbours import Gallery
 from seefit.bundle.trusted import Trust
 from seefit.bundling import bundle_parts, versions
+from seefit.choosing import settle_backbone
 from seefit.console import QUIET, Console
 from seefit.data.dataset import SPLITS, Sample
 from seefit.data.scan import Scan
@@ -52,7 +53,7 @@ from seefit.report.card import write_card
 from seefit.report.report import build_report
 from seefit.resuming import agree, located, read_start, reopen
 from seefit.runs import CONFIG, STARTED_IN, is_finished, locked, new_run, read_metrics, resumable
-from seefit.settings import Settings, to_yaml
+from seefit.settings import AUTO, Settings, to_yaml
 from seefit.telling import environment_line, interval, say_advice, say_counts, say_folds
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head
@@ -136,7 +137,7 @@ def resume(run: Path, given: Mapping[str, Any] | None = None, *, console: Consol
 def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone: Backbone | None = None, *, again: bool = False) -> Run:
     settings, clock = located(asked, folder), Clock()
     console.say(environment_line())
-    check_model(settings, backbone)
+    check_model(settings, backbone, choosing=True)
     with clock.phase("scan"):
         gathered = gather(settings, run, console=console)
     dataset, seen, split, older = gathered.dataset, gathered.seen, gathered.split, gathered.older
@@ -145,6 +146,8 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     _write_first_files(run, seen, split, dataset.classes)  # from here on only evaluate_part sees the test labels
     say_counts(counts, dataset.classes, split, console)
     train_part, val_part = gathered.part("train"), gathered.part("val")
+    asked, choice = _choose(asked, run, folder, gathered, clock, console)
+    settings = located(asked, folder)
     first, state = member_settings(settings, 0), older.state if older else None
 
     with clock.phase("features"):
@@ -182,6 +185,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
     metrics |= {
         "probe": {"val": begun.val, "cross_validation": begun.folds} if settings.way == "finetune" else None,
+        "choice": choice,
         "advice": advice,
         "promise": promise.to_json(),
         "engine": extractor.engine.name,
@@ -194,6 +198,20 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     _finish(run, metrics, clock, console)
     console.say(promise.held(clock.seconds["total"]))
     return Run(run, metrics)
+
+
+def _choose(
+    asked: Settings, run: Path, folder: Path, gathered: Gathered, clock: Clock, console: Console
+) -> tuple[Settings, dict[str, Any] | None]:
+    """Name the backbone where it is to be chosen, and write it down for whoever goes on with the run or repeats it."""
+    index = gathered.split.index("train")
+    with clock.phase("choose") if asked.backbone == AUTO else nullcontext():
+        settled, choice = settle_backbone(
+            asked, run, gathered.part("train"), gathered.seen.sizes[index], gathered.dataset.classes, console=console
+        )
+    if settled != asked:
+        write_text(run / CONFIG, to_yaml(settled, {STARTED_IN: str(folder)}))
+    return settled, choice
 
 
 def _promise(settings: Settings, run: Path, gathered: Gathered, extractor: FeatureExtractor, clock: Clock) -> Promise:

@@ -143,6 +143,7 @@ ALIASES = {
     "rate": "lr",
     "learning_rate": "lr",
 }
+AUTO = "auto"  # as a backbone: it is chosen by the training images
 EPOCHS, SCRATCH_EPOCHS = 12, 30  # unless --epochs says otherwise
 METHODS = {"fast": "probe", "balanced": "finetune", "best": "finetune"}  # what a preset does unless --method says otherwise
 RESOLVED = "resolved"  # the section of config.yaml that says what the run made of the settings; not read back
@@ -230,6 +231,10 @@ def _problem(detail: Any) -> SeefitError:
 def _contradictions(settings: Settings) -> list[SeefitError]:
     """Return the settings that do not go with the method."""
     if settings.from_scratch:
+        if settings.backbone == AUTO:
+            hint = "Name one with --backbone"
+            got = "auto, which compares features of pretrained weights"
+            return [UsageError("Settings that do not go together", where="--method scratch", expected="a network", got=got, hint=hint)]
         usable: dict[str, tuple[object, ...]] = {
             "features": ("pooled", "auto"),
             "head": ("linear",),

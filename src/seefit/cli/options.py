@@ -52,7 +52,8 @@ Backbone = Annotated[
     _model(
         "--backbone",
         "--model",
-        help="lite0, any timm model, torchvision/NAME, or your own as file.py:function; for --preset best several, as NAME,NAME.",
+        help="lite0, auto (chosen by the training images), any timm model, torchvision/NAME, or your own as file.py:function; for --preset "
+        "best several, as NAME,NAME.",
         default="lite0",
     ),
 ]
@@ -82,7 +83,12 @@ Preset = Annotated[
     ),
 ]
 Minutes = Annotated[
-    float | None, _model(help="For --preset best: what the run may take; fewer networks or epochs when they would not fit.", default="20")
+    float | None,
+    _model(
+        help="For --preset best: what the run may take; fewer networks or epochs when they would not fit. For --backbone auto: what the "
+        "choice may take.",
+        default="20; 1 for the choice",
+    ),
 ]
 Method = Annotated[
     str | None,

@@ -180,9 +180,14 @@ def check_backbone(name: str, image_size: int | None = None, *, seed: int | None
     check_size(image_size)
     if seed is not None:
         check_name(name)
-    elif not _description(name, image_size, find_weights(name)).is_file():
+    elif not is_converted(name, image_size):
         check_name(name)
         _check_weights(name, ask=False)
+
+
+def is_converted(name: str, image_size: int | None = None) -> bool:
+    """Return whether a pretrained backbone is kept as ONNX; where it is not, `load_backbone` takes some ten seconds to convert it."""
+    return _description(resolve(name), image_size, find_weights(resolve(name))).is_file()
 
 
 def create(name: str, weights: Weights | None = None, *, image_size: int | None = None) -> torch.nn.Module:

@@ -9,6 +9,7 @@ import numpy as np
 from seefit.drawing import shown, svg
 from seefit.report.axes import Floats
 from seefit.report.benefit import benefit_section
+from seefit.report.choice import choice_sentence
 from seefit.report.confusion import confusion_section
 from seefit.report.curves import curves_section
 from seefit.report.decide import decide_section
@@ -241,6 +242,8 @@ def _setting(key: str, value: object, words: Words) -> str:
 
 def _method_lead(record: Record, words: Words) -> list[str]:
     lead = [words(f"method.rests.{record.part}", images=f"{int(record.headline['n']):,}")] if record.headline else []
+    if record.metrics.get("choice"):
+        lead.append(choice_sentence(record.metrics["choice"], words))
     if record.config.get("group_by") not in {None, "", "none"}:
         lead.append(words("method.groups", name=shown(str(record.config["group_by"]), 80)))
     if record.bundle.get("method") == "scratch":

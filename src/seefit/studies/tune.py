@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seefit.choosing import backbones_here
 from seefit.console import QUIET, Console
 from seefit.data.splitfile import write_split
 from seefit.data.tables import write_table
@@ -26,6 +25,7 @@ from seefit.files import clear_leftovers, to_json, write_text
 from seefit.fitting import check_head, check_model
 from seefit.gathering import Gathered, gather
 from seefit.lineage import record_parent
+from seefit.members import backbones_here
 from seefit.pipeline import Run, resume, train
 from seefit.report.tuning import build_tuning, tell_settings
 from seefit.report.words import Words
