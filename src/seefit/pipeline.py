@@ -146,8 +146,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     _write_first_files(run, seen, split, dataset.classes)  # from here on only evaluate_part sees the test labels
     say_counts(counts, dataset.classes, split, console)
     train_part, val_part = gathered.part("train"), gathered.part("val")
-    asked, choice = _choose(asked, run, folder, gathered, clock, console)
-    settings = located(asked, folder)
+    asked, settings, choice = _choose(asked, run, folder, gathered, clock, console)
     first, state = member_settings(settings, 0), older.state if older else None
 
     with clock.phase("features"):
@@ -166,8 +165,6 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
         with clock.phase("train" if settings.from_scratch else "finetune"):
             fitted, epochs = _train_layers(settings, begun, gathered, run / "checkpoints", dict(clock.seconds), console)
             promise = promise if again else settled(promise, settings, run / "checkpoints")
-    if not fitted.calibrated:
-        console.warn(UNCALIBRATED)
     trust = _trust(fitted, first, gathered, clock, console)
 
     _write_fitted(run, to_yaml(asked, _resolved(gathered, fitted, folder)), fitted.head, epochs)
@@ -182,10 +179,9 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
     with clock.phase("insights"):
         known = Material(run, settings, dataset.classes, train_part, val_part, seen, split, begun, fitted, bundle, part, trust)
         write_insights(known, console=console)
-    metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended)
+    metrics = _metrics(part, figures, fitted.val, fitted.folds) | _circumstances(gathered, fitted, clean, extended, choice)
     metrics |= {
         "probe": {"val": begun.val, "cross_validation": begun.folds} if settings.way == "finetune" else None,
-        "choice": choice,
         "advice": advice,
         "promise": promise.to_json(),
         "engine": extractor.engine.name,
@@ -202,8 +198,12 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
 
 def _choose(
     asked: Settings, run: Path, folder: Path, gathered: Gathered, clock: Clock, console: Console
-) -> tuple[Settings, dict[str, Any] | None]:
-    """Name the backbone where it is to be chosen, and write it down for whoever goes on with the run or repeats it."""
+) -> tuple[Settings, Settings, dict[str, Any] | None]:
+    """Name the backbone where it is to be chosen, and write it down for whoever goes on with the run or repeats it.
+
+    Returns:
+        The settings as they are written, those whose paths can be opened from here, and why the backbone was chosen.
+    """
     index = gathered.split.index("train")
     with clock.phase("choose") if asked.backbone == AUTO else nullcontext():
         settled, choice = settle_backbone(
@@ -211,7 +211,7 @@ def _choose(
         )
     if settled != asked:
         write_text(run / CONFIG, to_yaml(settled, {STARTED_IN: str(folder)}))
-    return settled, choice
+    return settled, located(settled, folder), choice
 
 
 def _promise(settings: Settings, run: Path, gathered: Gathered, extractor: FeatureExtractor, clock: Clock) -> Promise:
@@ -244,7 +244,9 @@ def _train_layers(
 
 
 def _trust(fitted: Fitted, settings: Settings, gathered: Gathered, clock: Clock, console: Console) -> Trust:
-    """Fit what lets one prediction be trusted, before anything is judged."""
+    """Fit what lets one prediction be trusted, before anything is judged; warn where nothing was kept back for it."""
+    if not fitted.calibrated:
+        console.warn(UNCALIBRATED)
     with clock.phase("trust"):
         return fit_trust(fitted, settings, gathered.dataset.classes, gathered.part("train"), gathered.part("val"), console=console)
 
@@ -355,7 +357,9 @@ def _metrics(part: str, metrics: Metrics | None, val: dict[str, Any] | None, fol
     }
 
 
-def _circumstances(gathered: Gathered, fitted: Fitted, clean: Metrics | None, extended: dict[str, Any] | None) -> dict[str, Any]:
+def _circumstances(
+    gathered: Gathered, fitted: Fitted, clean: Metrics | None, extended: dict[str, Any] | None, choice: dict[str, Any] | None
+) -> dict[str, Any]:
     """Return what ``metrics.json`` says of how the figures came about."""
     seen, leaks = gathered.seen, [*_leaks(gathered.seen, clean), *gathered.leaks]
     uncalibrated = [] if fitted.calibrated else [UNCALIBRATED]
@@ -365,6 +369,7 @@ def _circumstances(gathered: Gathered, fitted: Fitted, clean: Metrics | None, ex
         "leaks": leaks,
         "without_leaks": None if clean is None else _figures(clean)[0],
         "extension": extended,
+        "choice": choice,
         "notes": [*leaks, *(told(extended) if extended else []), *uncalibrated, *gathered.split.notes, *seen.warnings],
         "engine_difference": fitted.engine_difference,
         "skipped": len(seen.skips),

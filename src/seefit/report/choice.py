@@ -18,7 +18,8 @@ def choice_sentence(choice: dict[str, Any], words: Words) -> str:
     name, left_out = shown(choice["backbone"], 80), choice["left_out"]
     judged = [candidate for candidate in choice["candidates"] if candidate["images"]]
     if not judged:
-        told = [words(f"choice.{choice['why']}", backbone=name)]
+        why = choice["why"]
+        told = [words(f"choice.{why}", backbone=name)]
     else:
         names = words("format.comma").join(shown(candidate["backbone"], 80) for candidate in judged)
         folds, images = choice["folds"], f"{choice['images']:,}"
