@@ -199,11 +199,7 @@ def _train(asked: Settings, run: Path, folder: Path, console: Console, backbone:
 def _choose(
     asked: Settings, run: Path, folder: Path, gathered: Gathered, clock: Clock, console: Console
 ) -> tuple[Settings, Settings, dict[str, Any] | None]:
-    """Name the backbone where it is to be chosen, and write it down for whoever goes on with the run or repeats it.
-
-    Returns:
-        The settings as they are written, those whose paths can be opened from here, and why the backbone was chosen.
-    """
+    """Name the backbone, and write it down for whoever repeats the run; return the settings as written and as opened from here, and why."""
     index = gathered.split.index("train")
     with clock.phase("choose") if asked.backbone == AUTO else nullcontext():
         settled, choice = settle_backbone(
