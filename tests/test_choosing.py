@@ -22,7 +22,7 @@ from seefit.parts import Part
 from seefit.pipeline import resume
 from seefit.runs import read_config, read_metrics
 from seefit.settings import make_settings
-from seefit.training.head import Head
+from seefit.training.head import Head, fit_head
 from tiny import plant_tiny
 
 SIZES = np.full((400, 2), 300)
@@ -188,7 +188,6 @@ def play(three: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             clock.now += 0.5 * slower
             return fit_head(*arguments, **options)
 
-        fit_head = choosing.fit_head
         monkeypatch.setattr(choosing, "time", clock)
         monkeypatch.setattr(choosing, "open_extractor", open_network)
         monkeypatch.setattr(choosing, "seconds_per_image", lambda *_: image)
