@@ -15,6 +15,7 @@ from conftest import read_csv
 from seefit import pipeline
 from seefit.errors import RunError, UsageError
 from seefit.evaluation.paired import corrected_t
+from seefit.lineage import Parent, read_parents
 from seefit.report import study as page
 from seefit.report.words import Words
 from seefit.runs import is_finished
@@ -78,6 +79,7 @@ def test_the_winner_is_a_run_like_any_other(studied: Study) -> None:
     assert winner["part"] == "test"
     assert winner["metrics"]["n"] == 9
     assert is_finished(Path(winner["run"]))
+    assert read_parents(Path(winner["run"]), {}) == [Parent("study", Path(winner["run"]).parent.absolute())]
     assert winner["shown"] is (studied.found["arms"][1]["against"]["verdict"] == "helps")
 
 

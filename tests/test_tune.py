@@ -104,7 +104,7 @@ def test_the_search_never_sees_validation_and_test_part(
         return work(arm, task, *others)
 
     monkeypatch.setattr("seefit.studies.scoring.probe_arm", spy)
-    monkeypatch.setattr(searching, "train", lambda *_, **__: pytest.fail("the winner comes after the search"))
+    monkeypatch.setattr(searching, "train_winner", lambda *_, **__: pytest.fail("the winner comes after the search"))
     with pytest.raises(pytest.fail.Exception):
         search(tmp_path / "spied", warm, space, trials=2)
     parts = {row["path"]: row["split"] for row in read_csv(searched / "split.csv")}

@@ -1,4 +1,4 @@
-"""The winner of a study: trained as anyone would train it, and scored once on the test part."""
+"""The winner of a study or a search: trained as anyone would train it, and scored once on the part that nothing looked at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from seefit.console import QUIET, Console
 from seefit.data.fixes import write_labels
 from seefit.gathering import Gathered
+from seefit.lineage import Maker, record_parent
 from seefit.pipeline import Run, resume, train
 from seefit.runs import is_finished, is_run, read_metrics
 from seefit.settings import Settings
@@ -34,15 +35,34 @@ def refit_winner(arm: Arm, question: Question, gathered: Gathered, folder: Path,
         ``{"run", "part", "metrics"}``: where the run is, the part it was scored on, and its figures there.
     """
     path = folder / WINNER
+    if not is_run(path):
+        console.say(f"Training the winner, {arm.name}, as a run of its own …")
+    run = train_winner(_settings(arm, gathered, folder), path, "study", folder, console=console)
+    part = run.metrics["headline"]
+    return {"run": str(path), "part": part, "metrics": run.metrics.get(part)}
+
+
+def train_winner(settings: Settings, path: Path, kind: Maker, folder: Path, *, console: Console = QUIET) -> Run:
+    """Train a run, go on with it or read it, as far as it is; and write down what made it.
+
+    Args:
+        settings: Of the winner.
+        path: Where the run is, or will be.
+        kind: What made it.
+        folder: Of the study or the search.
+        console: Where to say what happens.
+
+    Raises:
+        SeefitError: As in `seefit.pipeline.train`.
+    """
     if is_finished(path):
         run = Run(path, read_metrics(path))
     elif is_run(path):
         run = resume(path, console=console)
     else:
-        console.say(f"Training the winner, {arm.name}, as a run of its own …")
-        run = train(_settings(arm, gathered, folder), out=path, console=console)
-    part = run.metrics["headline"]
-    return {"run": str(path), "part": part, "metrics": run.metrics.get(part)}
+        run = train(settings, out=path, console=console)
+    record_parent(path, kind, folder)
+    return run
 
 
 def _settings(arm: Arm, gathered: Gathered, folder: Path) -> Settings:

@@ -24,14 +24,14 @@ from seefit.evaluation.paired import corrected_t, verdict
 from seefit.files import clear_leftovers, to_json, write_text
 from seefit.fitting import check_head, check_model
 from seefit.gathering import Gathered, gather
-from seefit.lineage import record_parent
 from seefit.members import backbones_here
-from seefit.pipeline import Run, resume, train
+from seefit.pipeline import Run
 from seefit.report.tuning import build_tuning, tell_settings
 from seefit.report.words import Words
 from seefit.resuming import located
-from seefit.runs import STARTED_IN, is_finished, is_run, locked, new_run, read_metrics
+from seefit.runs import STARTED_IN, locked, new_run
 from seefit.settings import RESOLVED, Settings, make_settings
+from seefit.studies.refitting import train_winner
 from seefit.studies.scoring import Opened, make_task, planned_folds, trial_scores
 from seefit.studies.space import Choice, Space, read_space
 from seefit.studies.trials import FOLDS, SECONDS, WHY, best, check_optuna, done, finish, hopeless, importance, next_trial, open_trials
@@ -296,14 +296,7 @@ def _refit(found: FrozenTrial, settings: Settings, study: Study, folder: Path, c
         study.set_user_attr(_WINNERS, winners)
     path = folder / winners[-1][1]
     console.say(f"\nThe winner is trial {found.number + 1}: {tell_settings(found.params)}. It is trained as a run of its own …")
-    if not is_run(path):
-        run = train(settings, out=path, console=console)
-    elif is_finished(path):
-        run = Run(path, read_metrics(path))
-    else:
-        run = resume(path, console=console)
-    record_parent(path, "tune", folder)
-    return run, len(winners)
+    return train_winner(settings, path, "tune", folder, console=console), len(winners)
 
 
 def _nothing_worked(trials: list[FrozenTrial], folder: Path) -> RunError:
