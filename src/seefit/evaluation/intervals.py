@@ -108,6 +108,18 @@ def effective_groups(groups: Ints) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
+def clustered_error(influence: ArrayLike, groups: Ints) -> float:
+    """Return the standard error of a figure whose images come in groups (Liang & Zeger 1986).
+
+    Args:
+        influence: (N,) what each image adds to the figure, as a difference from its expectation.
+        groups: (N,) numbers from 0.
+    """
+    sums = np.bincount(groups, influence)
+    count = len(np.unique(groups))
+    return math.sqrt(count / max(count - 1, 1) * float((sums**2).sum()))
+
+
 def resamples(n: int, groups: Ints | None, *, replicates: int, seed: int, width: int = 0) -> Iterator[NDArray[np.float32]]:
     """Yield the bootstrap's resamples in chunks: how many times each image is drawn.
 

@@ -21,7 +21,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seefit.evaluation.facts import number_units
-from seefit.evaluation.intervals import LEVEL, Estimate, Ints, effective_groups, estimate, paired_difference, percentile_interval, resamples
+from seefit.evaluation.intervals import (
+    LEVEL,
+    Estimate,
+    Ints,
+    clustered_error,
+    effective_groups,
+    estimate,
+    paired_difference,
+    percentile_interval,
+    resamples,
+)
 from seefit.evaluation.metrics import Resampled
 from seefit.evaluation.roc import column_sums
 
@@ -138,12 +148,11 @@ def _clustered(gain: NDArray[np.int64], units: Ints) -> float:
     """Return the p of a mean difference whose images come in groups; 1 where in effect there is one group."""
     from scipy.special import stdtr
 
-    freedom, count = effective_groups(units) - 1, int(units.max()) + 1
+    freedom = effective_groups(units) - 1
     mean = float(gain.mean())
     if freedom < 1 or mean == 0:
         return 1.0
-    sums = np.bincount(units, (gain - mean) / len(gain))
-    spread = math.sqrt(count / (count - 1) * float((sums**2).sum()))
+    spread = clustered_error((gain - mean) / len(gain), units)
     return float(2 * stdtr(freedom, -abs(mean) / spread)) if spread > 0 else 0.0
 
 

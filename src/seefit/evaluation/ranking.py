@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seefit.evaluation.intervals import clustered_error
+
 Floats = NDArray[np.float64]
 CLEARLY = 2.0  # standard errors behind the best: looked at no more
 ALIKE = 0.5  # standard errors behind the best at most: as good, so the cheaper one is taken (docs/decisions.md)
@@ -41,7 +43,7 @@ class Standing:
 def rank(right: Floats, labels: NDArray[np.int64], units: NDArray[np.int64]) -> list[Standing]:
     """Hold each against the best, paired by images: what an easy or hard image does to both cancels out.
 
-    The standard error is that of a difference of means over clusters, centred in each class (Liang & Zeger 1986).
+    The standard error is that of a difference of means over clusters, centred in each class.
 
     Args:
         right: (K, N) how often each of K had an image right, in [0, 1].
@@ -64,5 +66,4 @@ def choose(standings: Sequence[Standing]) -> int:
 
 def _error(gain: Floats, codes: NDArray[np.intp], weights: Floats, members: NDArray[np.intp]) -> float:
     middle = np.bincount(codes, gain) / np.bincount(codes)
-    sums = np.bincount(members, weights * (gain - middle[codes]))
-    return float(np.sqrt(len(sums) / max(len(sums) - 1, 1) * (sums**2).sum()))
+    return clustered_error(weights * (gain - middle[codes]), members)

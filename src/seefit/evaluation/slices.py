@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.evaluation.intervals import Floats, Ints, effective_groups, wilson
+from seefit.evaluation.intervals import Floats, Ints, clustered_error, effective_groups, wilson
 from seefit.evaluation.paired import ALPHA, Bools, holm
 
 FEWEST = 10  # images of a slice, and of the others, below which nothing is said
@@ -154,8 +154,7 @@ def _clustered(members: Bools, right: Bools, groups: Ints) -> tuple[float, float
     if freedom < 1:  # in effect one group on one side: whether it is the kind of picture or the group, nobody can tell
         return difference, -1.0, 1.0, 1.0
     influence = np.where(members, (right - right[members].mean()) / members.sum(), -(right - right[~members].mean()) / (~members).sum())
-    count = len(np.unique(groups))
-    spread = math.sqrt(count / (count - 1) * float((np.bincount(groups, influence) ** 2).sum()))
+    spread = clustered_error(influence, groups)
     half = float(stdtrit(freedom, 0.975)) * spread
     p = max(p, float(2 * stdtr(freedom, -abs(difference) / spread)) if spread > 0 else 0.0)
     return difference, max(-1.0, min(ends[0], difference - half)), min(1.0, max(ends[1], difference + half)), p
