@@ -21,7 +21,6 @@ from seefit.bundle.bundle import load
 from seefit.console import Console
 from seefit.data.dataset import Sample
 from seefit.data.splitfile import read_split
-from seefit.deploy.export import bundle_answer
 from seefit.deploy.finished import Finished, open_finished
 from seefit.deploy.independent import Independent
 from seefit.deploy.onnx_file import write_onnx_export
@@ -61,7 +60,7 @@ def main(run: Path, place: Path) -> bool:
     for kind, write in writers.items():
         (place / kind).mkdir()
         write(finished, place / kind)
-        answer = bundle_answer(load(place / kind))
+        answer = load(place / kind).reference.probabilities
         limit = finished.settings.max_pixels
         proof = compare(part, "all", answer, next(answers), max_pixels=limit, console=Console())
         print(f"{kind:<10}{proof.images:>8,}{proof.golden:>10}{proof.largest:>20.2e}{len(proof.off):>14}")

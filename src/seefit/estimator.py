@@ -372,11 +372,8 @@ class _Model:
 
     @classmethod
     def read(cls, folder: Path) -> _Model:
-        from safetensors.numpy import load_file
-
         bundle = load(folder)
-        head = load_file(bundle.folder / "head.safetensors")
-        return cls(bundle, head["weight"], head["bias"], reference_recipe(bundle))
+        return cls(bundle, *bundle.head(), reference_recipe(bundle))
 
     def features(self, samples: Sequence[Sample], sha256: Sequence[str], *, max_pixels: int, console: Console) -> NDArray[np.float32]:
         reference, width = self.bundle.reference, self.weight.shape[1]

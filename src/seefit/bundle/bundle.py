@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def save_bundle(folder: Path, parts: Parts) -> str:
     files = {**parts.files, **{f"golden/{name}": data for name, data in golden.items()}}
     files["model.onnx"] = merged.SerializeToString()
     files["head.safetensors"] = save({"weight": parts.weight, "bias": parts.bias})
-    answers = _golden(Reference(parts.preprocess, network), map(decode, golden.values()))
+    answers = Reference(parts.preprocess, network).probabilities(map(decode, golden.values()))
     files["golden.safetensors"] = save({"probabilities": answers})
     for name, data in files.items():
         write_bytes(folder / name, data)
@@ -186,6 +186,13 @@ class Bundle:
             raise ArtefactError("No ONNX graph", where=self.folder, expected="a run or an ONNX export", got="OpenVINO's", hint=hint)
         return graph.split(read_model(self.folder / "model.onnx"))[1]
 
+    def head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read the weight (C, D) and the bias (C,) of the linear head."""
+        from safetensors.numpy import load_file
+
+        head = load_file(self.folder / "head.safetensors")
+        return head["weight"], head["bias"]
+
     def explain(self, image: str | Path, label: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Explanation:
         """Tell what each place of a picture has to do with the answer.
 
@@ -215,7 +222,7 @@ class Bundle:
         for name in ("golden.safetensors", *(f"golden/{name}" for name in names)):
             _check_file(self.folder / name, self.manifest["files"][name])
         kept = load_file(self.folder / "golden.safetensors")["probabilities"]
-        off = np.abs(_golden(self.reference, [_decode_golden(self.folder / "golden" / name) for name in names]) - kept).max(1)
+        off = np.abs(self.reference.probabilities([_decode_golden(self.folder / "golden" / name) for name in names]) - kept).max(1)
         wrong = ", ".join(f"{name} by {d:.4f}" for name, d in zip(names, off, strict=True) if not d <= TOLERANCE)  # NaN is wrong, too
         if wrong:
             raise ArtefactError(
@@ -265,7 +272,7 @@ def _check_file(path: Path, digest: str) -> None:
 
 def _reference(folder: Path, manifest: dict[str, Any]) -> Reference:
     if model_files(manifest) == OPENVINO:
-        return cast(Reference, OpenVinoReference(folder / OPENVINO[0]))  # it has all that is asked of a Reference
+        return OpenVinoReference(folder / OPENVINO[0])
     preprocess, network = graph.split(read_model(folder / "model.onnx"))
     return Reference(preprocess, without_class_map(network) if has_class_map(network) else network)
 
@@ -300,12 +307,6 @@ def _try_out(bundle: Bundle) -> int:
 
 def _foreign_graph(file: Path, error: Exception) -> ArtefactError:
     return damaged(file, "a graph from image over pixels to probabilities", f"another graph ({type(error).__name__})")
-
-
-def _golden(reference: Reference, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Return the answers (N, C) to decoded images."""
-    pixels = np.stack([reference.pixels(image) for image in images])
-    return reference.run(pixels, ["probabilities"])[0]
 
 
 def _decode_golden(path: Path) -> NDArray[np.uint8]:

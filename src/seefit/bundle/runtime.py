@@ -114,6 +114,10 @@ class Reference:
         """Run the network on a batch (N, 3, S, S) and return the named outputs."""
         return run_session(self._network, outputs, {"pixels": pixels})
 
+    def probabilities(self, images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return the (N, C) probabilities of images (H, W, 3) uint8 RGB, in one batch."""
+        return self.run(np.stack([self.pixels(image) for image in images]), ["probabilities"])[0]
+
     def forward(self, batches: Iterable[Sequence[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
         """Yield the features of each batch of images (3, S, S), in order; one batch per thread is under way."""
         yield from ordered_map(lambda batch: self.run(np.stack(batch), ["features"])[0], batches, workers=threads(), ahead=1)

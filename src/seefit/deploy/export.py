@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from seefit.bundle.bundle import Bundle, load
+from seefit.bundle.bundle import load
 from seefit.console import QUIET, Console
 from seefit.deploy.finished import Finished, open_finished
 from seefit.deploy.hub_layout import HubAnswer, push_folder, write_hub_export
@@ -19,7 +16,7 @@ from seefit.deploy.instructions import write_instructions
 from seefit.deploy.int8 import MAX_DROP, write_int8_export
 from seefit.deploy.onnx_file import seal, write_onnx_export
 from seefit.deploy.openvino_ir import write_openvino_export
-from seefit.deploy.proof import Answer, prove
+from seefit.deploy.proof import prove
 from seefit.errors import ArtefactError, UsageError, unknown_name
 from seefit.files import atomic_folder, resource_error
 
@@ -98,12 +95,12 @@ def _write(finished: Finished, folder: Path, kind: str, max_drop: float, console
     independent = Independent(finished)
     if kind == "hub":
         write_hub_export(finished, folder)
-        proof = prove(finished, HubAnswer(independent, folder), bundle_answer(finished.bundle), console=console)
+        proof = prove(finished, HubAnswer(independent, folder), finished.bundle.reference.probabilities, console=console)
         about = finished.bundle.manifest
     else:
         {"onnx": write_onnx_export, "openvino": write_openvino_export}[kind](finished, folder)
         exported = load(folder)
-        proof, about = prove(finished, bundle_answer(exported), independent.probabilities, console=console), exported.manifest
+        proof, about = prove(finished, exported.reference.probabilities, independent.probabilities, console=console), exported.manifest
         seal(folder, about, {**about["export"], "proof": proof.to_json()})
     _instruct(finished, folder, kind, about, [proof.sentence()])
     return [proof.sentence()], {"proof": proof.to_json()}
@@ -111,16 +108,6 @@ def _write(finished: Finished, folder: Path, kind: str, max_drop: float, console
 
 def _instruct(finished: Finished, folder: Path, kind: str, about: dict[str, Any], sentences: Sequence[str]) -> None:
     write_instructions(finished, folder, kind, about, "".join(f"{sentence}.\n" for sentence in sentences))
-
-
-def bundle_answer(bundle: Bundle) -> Answer:
-    """Return what gives the (N, C) probabilities of a bundle to decoded images."""
-    reference = bundle.reference
-
-    def answer(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        return reference.run(np.stack([reference.pixels(image) for image in images]), ["probabilities"])[0]
-
-    return answer
 
 
 def _check_free(target: Path) -> None:

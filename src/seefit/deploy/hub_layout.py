@@ -30,14 +30,12 @@ def write_hub_export(finished: Finished, folder: Path) -> None:
         ArtefactError: The run is not one timm network with a linear head on its pooled output.
         ResourceError: The disk is full or the place cannot be written to.
     """
-    from safetensors.numpy import load_file
     from safetensors.torch import save
 
     about = finished.bundle.manifest
     _check(finished)
     backbone = torch_backbone(finished, about)
-    head = load_file(finished.bundle.folder / "head.safetensors")
-    model = timm_classifier(backbone, head["weight"], head["bias"])
+    model = timm_classifier(backbone, *finished.bundle.head())
     if model is None:
         raise _unfit(finished, f"{about['backbone']}, whose own classifier in timm is another kind of layer")
     config = timm_config(backbone, model, finished.bundle.classes, about["fit"])

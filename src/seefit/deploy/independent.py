@@ -67,8 +67,6 @@ class Independent:
     """
 
     def __init__(self, finished: Finished) -> None:
-        from safetensors.numpy import load_file
-
         bundle, about = finished.bundle, finished.bundle.manifest
         network = bundle.network()
         self.fit: Fit = about["fit"]
@@ -76,8 +74,7 @@ class Independent:
         self.mean: Sequence[float] = about["mean"]
         self.std: Sequence[float] = about["std"]
         self.views: list[View] = views_in(network) or [()]
-        head = load_file(bundle.folder / "head.safetensors")
-        self.weight, self.bias = head["weight"].astype(np.float64), head["bias"].astype(np.float64)
+        self.weight, self.bias = (array.astype(np.float64) for array in bundle.head())
         said = about.get("members") or [about]
         prefixes = [f"member-{number}/" for number in range(len(said))] if "members" in about else [""]
         self.members = [_member(finished, one, network, prefix) for one, prefix in zip(said, prefixes, strict=True)]

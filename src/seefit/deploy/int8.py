@@ -178,12 +178,9 @@ def quantise(features: ModelProto, pixels: list[NDArray[np.float32]]) -> bytes:
 
 
 def _head(finished: Finished, extractor: FeatureExtractor, train: Part) -> Head:
-    from safetensors.numpy import load_file
-
     settings, classes = finished.settings, finished.bundle.classes
     if finished.bundle.manifest["method"] != "probe":
-        kept = load_file(finished.bundle.folder / "head.safetensors")
-        return Head(kept["weight"], kept["bias"], "finetuned", 0.0)
+        return Head(*finished.bundle.head(), "finetuned", 0.0)
     features = extractor.extract(train.samples, train.sha256)
     targets, balance = train.one_hot(classes), settings.class_weights
     return fit_head(features, targets, weights=train.weights(), units=train.units, balance=balance, seed=settings.seed)

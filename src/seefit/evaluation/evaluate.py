@@ -197,8 +197,6 @@ def _answer(prediction: Prediction) -> NDArray[np.float32]:
 
 def _from_kept(bundle: Bundle, rows: Sequence[SplitRow], recipe: Recipe) -> NDArray[np.float64]:
     """Return the (N, C) probabilities that the head gives to kept features: what the graph would answer to the images."""
-    from safetensors.numpy import load_file
-
     from seefit.training.cache import kept_features
 
     kept = kept_features([row.sha256 for row in rows], recipe)
@@ -211,9 +209,8 @@ def _from_kept(bundle: Bundle, rows: Sequence[SplitRow], recipe: Recipe) -> NDAr
             got="neither",
             hint="Put the images back, or train again",
         )
-    head = load_file(bundle.folder / "head.safetensors")
-    features = np.stack([row for row in kept if row is not None])
-    return softmax(features @ head["weight"].T + head["bias"], bundle.manifest["temperature"])
+    (weight, bias), features = bundle.head(), np.stack([row for row in kept if row is not None])
+    return softmax(features @ weight.T + bias, bundle.manifest["temperature"])
 
 
 def _write(run: Path, classes: Sequence[str], rows: Sequence[SplitRow], probabilities: NDArray[np.float32]) -> None:
