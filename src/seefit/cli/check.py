@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seefit.cli.show import stdout_console
 from seefit.console import QUIET, Console, printable
 from seefit.data.dataset import SPLITS, Dataset, counts
 from seefit.data.image import MAX_PIXELS
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 40
 SHOWN_ITEMS = 5
-PIPE_COLUMNS = 120  # wide enough for a table when stdout is no terminal
 
 
 def check(
@@ -138,9 +138,7 @@ def _parts(dataset: Dataset) -> int:
 
 
 def _show(dataset: Dataset, found: Scan) -> None:
-    from rich.console import Console as RichConsole
-
-    terminal = RichConsole(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
+    terminal = stdout_console()
     if dataset.classes:
         terminal.print(_class_table(dataset, found))
     for line in _sentences(found):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seefit.cli.show import stdout_console
 from seefit.console import QUIET, Console, one_line
 from seefit.drawing import check_free
 from seefit.files import to_json, write_text
@@ -60,12 +60,9 @@ def compare(
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console as RichConsole
-
     groups = f" in {found['groups']:,} groups" if found["groups"] else ""
     print(f"Test part of all runs: {found['images']:,} images{groups}" + " " * 6 + "[95 % interval]\n")
-    terminal = RichConsole(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
-    terminal.print(_leaderboard(found["runs"]))
+    stdout_console(columns=PIPE_COLUMNS).print(_leaderboard(found["runs"]))
     print()
     words, pairs, names = Words("en"), found["pairs"], short_names([row["run"] for row in found["runs"]])
     shown = pairs if len(pairs) <= MOST_PAIRS else pairs[: len(found["runs"]) - 1]

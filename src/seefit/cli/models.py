@@ -6,14 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from seefit.cli.show import stdout_console
 from seefit.errors import unknown_name
 from seefit.files import to_json
 from seefit.models.zoo import PUBLISHED, ZOO, Model, Source, matching, weights_here
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-PIPE_COLUMNS = 120  # wide enough for every column when stdout is no terminal
 
 
 def models(*, filter: str | None = None, json_output: bool = False) -> int:
@@ -70,9 +69,7 @@ def _record(model: Model) -> dict[str, Any]:
 
 
 def _print_table(rows: Sequence[Model]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console = stdout_console()
     sources = list(dict.fromkeys(model.source for model in rows if model.source))
     console.print(_table(rows, sources))
     console.print(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from seefit.cli.show import stdout_console
 from seefit.console import one_line
 from seefit.files import to_json
 from seefit.runs import Listed, delete_runs, list_runs, select_runs
@@ -68,7 +68,6 @@ def _time(run: Listed, form: str = "%Y-%m-%dT%H:%M:%S%z") -> str:
 
 
 def _print_table(found: Sequence[Listed]) -> None:
-    from rich.console import Console as RichConsole
     from rich.table import Table
 
     table, lineage = Table(box=None, pad_edge=False), any(run.parents for run in found)
@@ -78,7 +77,7 @@ def _print_table(found: Sequence[Listed]) -> None:
         cells = [str(run.run), run.state, _time(run, "%Y-%m-%d %H:%M"), run.data, run.backbone, _figure(run)]
         parents = ", ".join(f"{FROM[parent.kind]} {parent.path.name}" for parent in run.parents)
         table.add_row(*(one_line(cell).replace("[", r"\[") for cell in [*cells, *([parents] if lineage else [])]))
-    RichConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+    stdout_console(columns=PIPE_COLUMNS).print(table)
 
 
 def _figure(run: Listed) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from seefit.console import one_line
 
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+PIPE_COLUMNS = 120  # wide enough for most tables when stdout is no terminal
 SHOWN_CLASSES = 20
 _NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -19,6 +24,18 @@ _NAMES = {
 }
 _SHARES = {"balanced_accuracy", "accuracy", "weighted_accuracy", "majority_baseline", "ece"}
 _SIGNED = {"gain"}
+
+
+def stdout_console(*, columns: int = PIPE_COLUMNS, markup: bool = True) -> RichConsole:
+    """Return what prints tables to stdout.
+
+    Args:
+        columns: How wide it is when stdout is no terminal.
+        markup: Whether words in square brackets are commands to it.
+    """
+    from rich.console import Console as RichConsole
+
+    return RichConsole(file=sys.stdout, width=None if sys.stdout.isatty() else columns, highlight=False, markup=markup)
 
 
 def show_figures(metrics: dict[str, Any]) -> None:

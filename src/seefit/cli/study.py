@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seefit.cli.show import stdout_console
 from seefit.console import Console, one_line
 from seefit.errors import UsageError
 from seefit.files import to_json, write_text
@@ -18,7 +18,6 @@ from seefit.studies.study import FOLDS, Study, run_study
 if TYPE_CHECKING:
     from rich.table import Table
 
-PIPE_COLUMNS = 120  # when stdout is no terminal
 HEAVY = frozenset({"map", "curve", "scores"})  # of an arm, only in study.json
 
 
@@ -99,11 +98,11 @@ def show_study(finished: Study, page: Path, *, costs: bool = False, json_output:
         arms = [{key: value for key, value in arm.items() if key not in HEAVY} for arm in found["arms"]]
         print(to_json({"study": str(finished.path), "page": str(page), **found, "arms": arms}))
         return
-    count = found["folds"] * found["repeats"]
+    count, terminal = found["folds"] * found["repeats"], stdout_console()
     print(f"\n{found['images']:,} images, {count} folds ({found['repeats']} times {found['folds']}): mean ± spread over folds")
-    _print(_figures(found["arms"]))
+    terminal.print(_figures(found["arms"]))
     if costs:
-        _print(_costs(found["arms"]))
+        terminal.print(_costs(found["arms"]))
         print("gap: mean distance between learnt and held-out images of a fold; MB and images/s of the graph that ships, measured here\n")
     for arm in found["arms"][1:]:
         print(f"  {one_line(arm['name'])}: {tell_arm(arm, count, words)}")
@@ -162,9 +161,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(Text(row[0]), *row[1:])
     return table
-
-
-def _print(table: Table) -> None:
-    from rich.console import Console as RichConsole
-
-    RichConsole(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False).print(table)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seefit.bundle.manifest import MANIFEST, folder_of, read_manifest
+from seefit.cli.show import stdout_console
 from seefit.console import one_line
 from seefit.errors import SeefitError, UsageError
 from seefit.files import to_json, write_text
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from seefit.models.summary import Layer, Summary
 
 MANY_ROWS = 40  # more are folded unless --depth says otherwise
-PIPE_COLUMNS = 120  # when stdout is no terminal
 
 
 def summary(
@@ -158,7 +157,6 @@ def _depth(found: Summary) -> int:
 
 
 def _print_table(rows: Sequence[Layer]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -168,7 +166,7 @@ def _print_table(rows: Sequence[Layer]) -> None:
         cost = short(row.multiply_adds) if row.multiply_adds else "–"
         name = one_line(row.name) or "weights of its own"
         table.add_row(name, one_line(row.type), shape_text(row.output), f"{row.parameters:,}" if row.parameters else "–", cost)
-    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+    stdout_console(markup=False).print(table)
 
 
 def _totals(found: Summary) -> list[tuple[str, str]]:

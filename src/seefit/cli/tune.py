@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from seefit.cli.show import figure_text
+from seefit.cli.show import figure_text, stdout_console
 from seefit.console import Console, one_line
 from seefit.files import to_json
 from seefit.report.tuning import tell_gain, tell_settings
@@ -15,7 +14,6 @@ from seefit.studies.tune import PAGE, ask
 from seefit.studies.tune import tune as search
 
 SHOWN_TRIALS = 10
-PIPE_COLUMNS = 120  # when stdout is no terminal
 _PARTS = {"test": "test part", "val": "validation part (there is no test part)"}
 
 
@@ -77,7 +75,6 @@ def _show(record: dict[str, Any], folder: Path) -> None:
 
 def _table(record: dict[str, Any]) -> None:
     """Print the best trials."""
-    from rich.console import Console as RichConsole
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -90,4 +87,4 @@ def _table(record: dict[str, Any]) -> None:
         table.add_row(str(trial["number"]), score, f"{trial['seconds']:.1f}", one_line(tell_settings(trial["params"])))
     if len(ranked) > SHOWN_TRIALS:
         table.add_row("…", "", "", f"and {len(ranked) - SHOWN_TRIALS:,} more in trials.csv")
-    RichConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+    stdout_console(markup=False).print(table)
