@@ -47,19 +47,23 @@ class Question:
 
     def to_yaml(self) -> str:
         """Return the text of ``study.yaml``."""
-        import yaml
+        header = "# Go on with this study, or look at it again, with: seefit study --out <this folder>\n"
+        return header + asked_yaml({"vary": self.vary, "folds": self.folds, "repeats": self.repeats}, self.given, self.folder)
 
-        given = {name: str(value) if isinstance(value, Path) else value for name, value in self.given.items()}
-        content = {
-            "vary": self.vary,
-            "folds": self.folds,
-            "repeats": self.repeats,
-            "settings": given,
-            RESOLVED: {STARTED_IN: str(self.folder)},
-        }
-        return "# Go on with this study, or look at it again, with: seefit study --out <this folder>\n" + yaml.safe_dump(
-            content, sort_keys=False, allow_unicode=True
-        )
+
+def asked_yaml(asked: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> str:
+    """Return what was asked of a study or a search as YAML, so that it can go on from any folder.
+
+    Args:
+        asked: What is its own.
+        given: Settings given by hand.
+        folder: That relative paths are meant from.
+    """
+    import yaml
+
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    content = {**asked, "settings": settings, RESOLVED: {STARTED_IN: str(folder)}}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def is_study(folder: Path) -> bool:

@@ -31,6 +31,7 @@ from seefit.report.words import Words
 from seefit.resuming import located
 from seefit.runs import STARTED_IN, locked, new_run
 from seefit.settings import RESOLVED, Settings, make_settings
+from seefit.studies.folder import asked_yaml
 from seefit.studies.refitting import train_winner
 from seefit.studies.scoring import Opened, make_task, planned_folds, trial_scores
 from seefit.studies.space import Choice, Space, read_space
@@ -76,13 +77,8 @@ class Question:
 
     def to_yaml(self) -> str:
         """Return the text of ``tune.yaml``."""
-        import yaml
-
-        given = {name: str(value) if isinstance(value, Path) else value for name, value in self.given.items()}
-        asked = {"trials": self.trials, "minutes": self.minutes, "settings": given, RESOLVED: {STARTED_IN: str(self.folder)}}
-        return "# Go on with this search with: seefit tune --out <this folder>\n" + yaml.safe_dump(
-            asked, sort_keys=False, allow_unicode=True
-        )
+        header = "# Go on with this search with: seefit tune --out <this folder>\n"
+        return header + asked_yaml({"trials": self.trials, "minutes": self.minutes}, self.given, self.folder)
 
 
 def is_tune(folder: Path) -> bool:
