@@ -26,7 +26,7 @@ from seefit.deploy.independent import Independent
 from seefit.deploy.onnx_file import write_onnx_export
 from seefit.deploy.openvino_ir import write_openvino_export
 from seefit.deploy.proof import TOLERANCE, Answer, compare
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.pipeline import train
 from seefit.settings import make_settings
 

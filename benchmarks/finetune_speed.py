@@ -32,9 +32,10 @@ from seefit.console import QUIET
 from seefit.data.demo import read_demo
 from seefit.environment import threads
 from seefit.files import sha256_file
-from seefit.fitting import Part, fit_probe, open_extractor
+from seefit.fitting import fit_probe, open_extractor
 from seefit.models.backbone import create
 from seefit.models.weights import find_weights
+from seefit.parts import Part
 from seefit.settings import make_settings
 from seefit.training.augment import parse_augmentation
 from seefit.training.finetune import Plan, _train_epoch

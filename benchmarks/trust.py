@@ -27,7 +27,8 @@ from seefit.data.split import make_split
 from seefit.evaluation.calibrate import ece_floor, softmax
 from seefit.evaluation.conformal import fit_sets, judge_sets
 from seefit.evaluation.metrics import score
-from seefit.fitting import Part, begin, open_extractor
+from seefit.fitting import begin, open_extractor
+from seefit.parts import Part
 from seefit.settings import make_settings
 from seefit.training.features import FeatureExtractor
 from seefit.trusting import fit_trust

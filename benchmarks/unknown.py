@@ -24,7 +24,8 @@ from seefit.data.dataset import Sample
 from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.roc import class_aucs, ranked_classes
 from seefit.files import sha256_file
-from seefit.fitting import Part, begin, open_extractor
+from seefit.fitting import begin, open_extractor
+from seefit.parts import Part
 from seefit.settings import make_settings
 from seefit.training.features import FeatureExtractor
 from seefit.trusting import fit_trust

@@ -13,10 +13,11 @@ from seefit.data.dataset import Sample
 from seefit.evaluation.diagnosis import diagnose_probe
 from seefit.evaluation.intervals import Estimate, Floats
 from seefit.files import to_json, write_text
-from seefit.fitting import Fitted, Part
+from seefit.fitting import Fitted
 from seefit.insights.curves import find_curves
 from seefit.insights.decide import find_decide
 from seefit.insights.material import Material, Scores
+from seefit.parts import Part
 from seefit.settings import Settings
 
 NOTHING = cast(Any, None)

@@ -9,7 +9,7 @@ import numpy as np
 from seefit.bundle.bundle import load, save_bundle
 from seefit.bundling import bundle_parts, versions, weights_file
 from seefit.evaluation.calibrate import softmax
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.settings import make_settings
 from test_fitting import CLASSES, fit, make_part, open_warped
 from tiny import plant_tiny

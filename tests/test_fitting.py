@@ -13,7 +13,8 @@ from PIL import Image
 from seefit import fitting
 from seefit.data.dataset import Sample
 from seefit.evaluation.calibrate import fit_temperature, softmax
-from seefit.fitting import Fitted, Part, fit_probe, open_extractor
+from seefit.fitting import Fitted, fit_probe, open_extractor
+from seefit.parts import Part
 from seefit.settings import Settings, make_settings
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import fit_head

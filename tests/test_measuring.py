@@ -17,9 +17,9 @@ from seefit.bundle.bundle import load
 from seefit.data.dataset import Sample
 from seefit.files import sha256_file
 from seefit.finetuning import Cut
-from seefit.fitting import Part
 from seefit.measuring import Speed, cost_of, measure
 from seefit.models.backbone import Backbone
+from seefit.parts import Part
 from seefit.settings import Settings, make_settings
 from seefit.training.engine import read_image
 from seefit.training.features import FeatureExtractor

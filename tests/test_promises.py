@@ -18,8 +18,8 @@ from seefit import measuring, promises
 from seefit.budget import EXPLAINED, TIMINGS, Cost, Timings, keep_timings
 from seefit.data.dataset import Sample
 from seefit.files import sha256_file
-from seefit.fitting import Part
 from seefit.models.backbone import Backbone
+from seefit.parts import Part
 from seefit.pipeline import resume
 from seefit.promises import Promise, Work, about, epochs_done, head_seconds, promise_run, seconds_per_image, settled, slowness
 from seefit.settings import Settings, make_settings

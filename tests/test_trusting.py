@@ -14,7 +14,8 @@ from seefit.bundle.trusted import Trust
 from seefit.bundling import bundle_parts
 from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.conformal import fit_sets
-from seefit.fitting import Fitted, Part
+from seefit.fitting import Fitted
+from seefit.parts import Part
 from seefit.settings import Settings, make_settings
 from seefit.training.head import Hidden, make_folds
 from seefit.trusting import fit_trust

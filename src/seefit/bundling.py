@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from seefit.bundle.bundle import Parts
 from seefit.bundle.neighbours import GALLERY, Gallery
 from seefit.bundle.trusted import Trust
-from seefit.fitting import Fitted, Part
+from seefit.fitting import Fitted
+from seefit.parts import Part
 from seefit.settings import Settings
 
 

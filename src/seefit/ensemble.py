@@ -26,10 +26,11 @@ from seefit.environment import gone_with, passing_folder
 from seefit.evaluation.familiar import compared
 from seefit.files import write_bytes
 from seefit.finetuning import cut_to_fit, finetune_probe
-from seefit.fitting import Fitted, Part, begin, calibrate
+from seefit.fitting import Fitted, begin, calibrate
 from seefit.measuring import cost_of, measure, seconds_per_answer
 from seefit.members import member_settings
 from seefit.models.backbone import Backbone, Stage, load_backbone
+from seefit.parts import Part
 from seefit.settings import EPOCHS, Settings
 from seefit.training.augment import Augmentation, Orientation, combined, parse_augmentation
 from seefit.training.features import FeatureExtractor, choose_parts

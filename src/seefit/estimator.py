@@ -37,8 +37,9 @@ from seefit.environment import own_folder
 from seefit.errors import UsageError, raise_all
 from seefit.evaluation.calibrate import softmax
 from seefit.files import write_bytes
-from seefit.fitting import Part, begin, check_model, open_extractor
+from seefit.fitting import begin, check_model, open_extractor
 from seefit.models.backbone import Backbone, load_module
+from seefit.parts import Part
 from seefit.pipeline import train
 from seefit.settings import Settings, make_settings
 from seefit.training.cache import Recipe, cached_features

@@ -16,7 +16,8 @@ from seefit.bundle.neighbours import PICTURE_PX, Gallery, directions
 from seefit.console import QUIET, Console
 from seefit.evaluation.familiar import gallery_rows
 from seefit.evaluation.lookalikes import embed
-from seefit.fitting import Fitted, Part
+from seefit.fitting import Fitted
+from seefit.parts import Part
 from seefit.report.thumbnails import small_picture
 from seefit.training.solver import Standardised
 from seefit.trusting import compared_features

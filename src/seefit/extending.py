@@ -25,9 +25,9 @@ from seefit.data.splitfile import SplitRow, read_split
 from seefit.errors import DataError, RunError, SeefitError, UsageError, raise_all
 from seefit.evaluation.before_after import compare_predictions
 from seefit.evaluation.evaluate import group_numbers
-from seefit.fitting import Part
 from seefit.models.architecture import FLAT
 from seefit.models.zoo import resolve
+from seefit.parts import Part
 from seefit.resuming import located
 from seefit.runs import CONFIG, STARTED_IN, read_config, read_metrics
 from seefit.settings import AUTO, Settings, make_settings, read_settings

@@ -23,12 +23,13 @@ from torch import nn
 from seefit.bundle.bundle import Bundle
 from seefit.console import QUIET, Console
 from seefit.errors import UsageError, unknown_name
-from seefit.fitting import Fitted, Part, calibrate
+from seefit.fitting import Fitted, calibrate
 from seefit.memory import Memory
 from seefit.models.architecture import FLAT
 from seefit.models.backbone import Backbone
 from seefit.models.cut import PIXELS, boundaries, trained_layers, upper_part, whole_state
 from seefit.models.tuned import tuned_backbone
+from seefit.parts import Part
 from seefit.plans import Choice, Rates, choose_precision, find_rates, is_sought, make_plan, promise, rates_text
 from seefit.settings import Settings
 from seefit.teaching import check_same_teacher, taught

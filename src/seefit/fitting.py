@@ -29,7 +29,7 @@ from seefit.models.architecture import first_head
 from seefit.models.backbone import Backbone, check_backbone, load_backbone
 from seefit.models.weights import no_weights
 from seefit.models.zoo import resolve
-from seefit.parts import Part as Part  # noqa: PLC0414  # many know it by this name
+from seefit.parts import Part
 from seefit.proving import engine_difference, fell_back
 from seefit.settings import AUTO, Settings
 from seefit.training.engine import check_device

@@ -18,7 +18,7 @@ from seefit.data.split import Split, make_split
 from seefit.data.splitfile import SplitRow
 from seefit.errors import DataError, RunError, UsageError
 from seefit.extending import Older, join, settle
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.resuming import check_same_split, check_unchanged, split_before
 from seefit.settings import Settings
 from seefit.teaching import open_teacher, teacher_leaks

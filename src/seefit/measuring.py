@@ -15,7 +15,7 @@ from seefit.bundle.bundle import Bundle
 from seefit.bundle.runtime import Reference, in_batches, ordered_map
 from seefit.environment import threads
 from seefit.finetuning import Cut, distinct_views, upper_layers
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.plans import choose_precision, is_sought
 from seefit.settings import Settings
 from seefit.training.activations import shape_of

@@ -37,7 +37,6 @@ from seefit.files import clear_leftovers, to_json, write_text
 from seefit.fitting import (
     UNCALIBRATED,
     Fitted,
-    Part,
     begin,
     check_head,
     check_model,
@@ -48,6 +47,7 @@ from seefit.insights.insights import write_insights
 from seefit.insights.material import Material
 from seefit.members import choose_members, member_settings
 from seefit.models.backbone import Backbone
+from seefit.parts import Part
 from seefit.promises import Promise, Work, promise_run, settled
 from seefit.report.card import write_card
 from seefit.report.report import build_report

@@ -18,7 +18,7 @@ from seefit.bundle.bundle import Bundle
 from seefit.environment import threads
 from seefit.evaluation.embedding import MOST_POINTS
 from seefit.evaluation.familiar import compared
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.proving import ENGINE_CHECK_IMAGES
 from seefit.settings import Settings
 from seefit.training.engine import Engine, frozen_forward

@@ -24,7 +24,7 @@ from seefit.settings import Settings
 if TYPE_CHECKING:
     from seefit.data.scan import Scan
     from seefit.data.split import Split
-    from seefit.fitting import Part
+    from seefit.parts import Part
     from seefit.training.batches import KeptBatches, PixelBatches
     from seefit.training.distillation import TaughtBatches
     from seefit.training.kept import View

@@ -20,7 +20,8 @@ from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.conformal import COVERAGE, SMALLEST, fit_sets
 from seefit.evaluation.familiar import RATE, fit_familiar, gallery_rows, with_limit
 from seefit.evaluation.intervals import Floats, Ints
-from seefit.fitting import Fitted, Part
+from seefit.fitting import Fitted
+from seefit.parts import Part
 from seefit.settings import Settings
 from seefit.training.head import make_folds
 

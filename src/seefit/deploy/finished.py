@@ -13,7 +13,7 @@ from seefit.bundle.bundle import Bundle, load
 from seefit.data.dataset import Sample
 from seefit.data.splitfile import SplitRow, read_split
 from seefit.evaluation.evaluate import group_numbers
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.resuming import located, read_start
 from seefit.runs import CONFIG, is_finished, not_a_run
 from seefit.settings import Settings, read_resolved

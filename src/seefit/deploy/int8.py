@@ -28,9 +28,10 @@ from seefit.evaluation.evaluate import group_numbers
 from seefit.evaluation.intervals import Estimate
 from seefit.evaluation.paired import paired_interval
 from seefit.files import write_bytes
-from seefit.fitting import Fitted, Part, calibrate
+from seefit.fitting import Fitted, calibrate
 from seefit.models.backbone import Backbone, Stage
 from seefit.models.convert import quietly
+from seefit.parts import Part
 from seefit.training.engine import read_image
 from seefit.training.features import FeatureExtractor
 from seefit.training.head import Head, fit_head

@@ -15,7 +15,7 @@ from seefit.console import QUIET, Console
 from seefit.data.image import Undecodable, Unreadable, decode
 from seefit.deploy.finished import Finished
 from seefit.errors import ArtefactError, RunError
-from seefit.fitting import Part
+from seefit.parts import Part
 from seefit.training.engine import read_image
 
 TOLERANCE = 1e-3  # of a probability. Where all are within it, the likeliest class is the same wherever the margin is over twice that

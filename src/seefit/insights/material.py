@@ -17,7 +17,8 @@ from seefit.data.splitfile import read_split
 from seefit.data.tables import read_table
 from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.evaluate import group_numbers, read_probabilities
-from seefit.fitting import Fitted, Part
+from seefit.fitting import Fitted
+from seefit.parts import Part
 from seefit.settings import Settings
 from seefit.training.cache import kept_features
 from seefit.training.features import FeatureExtractor, reference_recipe
