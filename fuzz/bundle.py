@@ -33,9 +33,11 @@ def manifest(data: bytes) -> None:
     if data[:1] == b"\x01":
         try:
             said = json.loads(data[1:])
-            data = json.dumps(said | {"hash": manifest_hash(said)}).encode()
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, RecursionError):
             return
+        if not isinstance(said, dict):
+            return
+        data = json.dumps(said | {"hash": manifest_hash(said)}).encode()
     (PLACE / "bundle.json").write_bytes(data)
     read_manifest(PLACE)
 
@@ -68,7 +70,10 @@ def seeds(target: str) -> list[bytes]:
     files = dict.fromkeys(["model.onnx", "head.safetensors", "golden.safetensors", "golden/a.png"], "0" * 64)
     said = {"format": 1, "classes": ["a", "b"], "files": files, "golden": ["a.png"], "backbone": "x", "fit": "crop", "image_size": 32}
     said |= {"features": ["pooled"], "temperature": 1.0, "export": {"format": "onnx"}, "class_map": 0}
-    said["trust"] = {"sets": None, "unknown": {"threshold": 1.0, "rate": 0.05}}
+    share = {"value": 0.9, "low": 0.8, "high": None}
+    confidence = {"ece": share, "bins": [{"low": 0.8, "high": 1.0, "images": 9, "confidence": 0.9, "accuracy": share}]}
+    confidence |= {"selective": [{"score": 0.8, "coverage": 1.0, "accuracy": share}]}
+    said["trust"] = {"sets": None, "unknown": {"threshold": 1.0, "rate": 0.05}, "confidence": confidence}
     text = json.dumps(said | {"hash": manifest_hash(said)}).encode()
     return [text, b"\x01" + text]
 

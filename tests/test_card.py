@@ -15,6 +15,7 @@ from made_trust import write_insight
 from seefit.errors import RunError
 from seefit.fitting import UNCALIBRATED
 from seefit.report.card import write_card
+from test_confidence import CONFIDENCE
 
 
 def card(tmp_path: Path, names: list[str], *, each: int = 4, **changes: object) -> str:
@@ -166,6 +167,17 @@ def test_sets_and_refusals_are_promised_with_what_they_gave_and_where_they_do_no
     assert "Limits were set on 132 validation images, the very images of the figures above, which therefore flatter." in trusted(
         tmp_path / "run", **promise
     )
+
+
+def test_scores_are_told_of(tmp_path: Path) -> None:
+    card(tmp_path, ["cat", "dog"])
+    text = trusted(tmp_path / "run", fitted_on="val", images=80, sets=None, unknown=None, confidence=CONFIDENCE.to_json())
+    chapter = text.split("## How far to trust one answer")[1].replace("\N{NO-BREAK SPACE}", " ")
+    assert chapter.split(" - ")[1:3] == [
+        "Scores of the images named below were off by 3.0 % (1.0 to 6.0 %) on average (expected calibration error).",
+        "A score of 0.550 and above answers 100 %, 80.0 % (70.0 to 90.0 %) rightly; 0.800 and above answers 75 %, 90.0 % "
+        "(70.0 to 98.0 %) rightly; 0.990 and above answers 25 %, 100.0 % (70.0 to 100.0 %) rightly.",
+    ]
 
 
 def test_what_is_not_promised_is_said(tmp_path: Path) -> None:

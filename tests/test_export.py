@@ -15,6 +15,7 @@ from command import ENTRY, seefit, seefit_process
 from conftest import read_csv
 from forged import change_model, refusal, reseal
 from seefit.bundle.bundle import load
+from seefit.bundle.confidence import TOLD
 from seefit.deploy import export as module
 from seefit.deploy.export import FORMATS, export
 from seefit.deploy.finished import open_finished
@@ -51,7 +52,7 @@ def test_seefit_predict_takes_an_export(little: Path, kind: str, tmp_path: Path)
     assert answer.code == 0, answer.err
     rows = read_csv(tmp_path / "out.csv")
     assert len(rows) == 120
-    assert set(rows[0]) == {"path", "predicted", "p:defective", "p:functional", "none_of_these", "unknown", "set"}
+    assert set(rows[0]) == {"path", "predicted", "p:defective", "p:functional", "none_of_these", "unknown", "set", *TOLD}
 
 
 def test_the_onnx_file_is_the_very_graph_that_was_judged(little: Path, tmp_path: Path) -> None:

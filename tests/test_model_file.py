@@ -51,6 +51,7 @@ def test_some_seconds_of_atheris(target: str, tmp_path: Path) -> None:
         str(ROOT / "fuzz" / "bundle.py"),
         target,
         "-max_total_time=8",
+        "-seed=1",
         "-rss_limit_mb=0",
         f"-artifact_prefix={tmp_path}/",
     ]

@@ -267,7 +267,9 @@ def test_the_table_is_saved_as_csv(view: View) -> None:
     data = Path(waiting.value.path()).read_bytes()
     assert waiting.value.suggested_filename == "answers.csv"
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
-    assert list(rows[0]) == ["path", "predicted", "p:defective", "p:functional", "none_of_these", "unknown", "set", "error"]
+    told = ["none_of_these", "unknown", "set", "reliability", "selective_coverage", "selective_accuracy"]
+    assert list(rows[0]) == ["path", "predicted", "p:defective", "p:functional", *told, "error"]
+    assert [(row["reliability"], row["selective_accuracy"]) for row in rows] == [("0.91", "0.95")] * 5 + [("", "")]
     assert [row["path"] for row in rows] == list(SEVERAL)
     unsure, broken = rows[4], rows[5]
     assert (unsure["p:defective"], json.loads(unsure["set"])) == ("0.550000", ["defective", "functional"])

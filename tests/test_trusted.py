@@ -15,10 +15,12 @@ from command import seefit
 from conftest import read_csv
 from forged import change_model, damage, refusal, reseal
 from seefit.bundle.bundle import load
+from seefit.bundle.confidence import TOLD
 from seefit.bundle.manifest import MANIFEST
 from seefit.bundle.sets import SetRule
-from seefit.bundle.trusted import METHOD, Trust, is_usable, read_sets, refuses
+from seefit.bundle.trusted import METHOD, Trust, is_usable, read_confidence, read_sets, refuses
 from seefit.models.backbone import Backbone
+from test_confidence import CONFIDENCE
 from test_unknown import made
 from tiny import CLASSES, make_bundle, make_parts
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 RULE = SetRule(0.9, np.array([0.7, 0.8]), np.array([False, True]))
-WHOLE = Trust("val", 80, RULE, made(2), 0.05)
+WHOLE = Trust("val", 80, RULE, made(2), 0.05, CONFIDENCE)
 
 
 @pytest.fixture(scope="session")
@@ -53,17 +55,20 @@ def test_what_was_fitted_is_read_back() -> None:
     rule = read_sets(manifest)
     assert rule is not None
     assert rule.limits.tolist() == [0.7, 0.8]
+    told = read_confidence(manifest)
+    assert told is not None
+    assert told.of(0.7) == CONFIDENCE.of(0.7)
 
 
 @pytest.mark.parametrize("trust", [None, {}, Trust().to_json(CLASSES)])
 def test_a_bundle_may_say_nothing_of_it(trust: Any) -> None:
     manifest = {"classes": list(CLASSES)} | ({} if trust is None else {"trust": trust})
     assert is_usable(manifest)
-    assert (read_sets(manifest), refuses(manifest)) == (None, False)
+    assert (read_sets(manifest), refuses(manifest), read_confidence(manifest)) == (None, False, None)
 
 
-def spoil(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    def change(said: dict[str, Any]) -> None:
+def spoil(*keys: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(said: Any) -> None:
         for key in keys[:-1]:
             said = said[key]
         said[keys[-1]] = value
@@ -86,6 +91,16 @@ def spoil(*keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
         spoil("unknown", value=[]),
         spoil("unknown", value={"threshold": 0.5, "rate": 0.05}),
         spoil("unknown", value={"threshold": 1.0, "rate": 1}),
+        spoil("confidence", value="high"),
+        spoil("confidence", "ece", "value", value=float("nan")),
+        spoil("confidence", "ece", "more", value=1),
+        spoil("confidence", "bins", 0, "low", value="0.6"),
+        spoil("confidence", "bins", 0, "images", value=None),
+        spoil("confidence", "bins", 0, "accuracy", "low", value=-0.1),
+        spoil("confidence", "selective", value=[]),
+        spoil("confidence", "selective", 0, "score", value=0.1),
+        spoil("confidence", "selective", 0, "coverage", value=None),
+        spoil("confidence", "selective", 0, "accuracy", value=None),
     ],
 )
 def test_what_cannot_be_used_is_refused(change: Callable[[dict[str, Any]], None], bundle: Path) -> None:
@@ -120,8 +135,14 @@ def test_the_console_says_what_stands_against_a_class(bundle: Path, elpv_cells: 
     assert entry["none_of_these"] == found.none_of_these
     assert entry["unknown"] == found.unknown
     assert entry["set"] == list(found.members or ())
+    assert {key: entry[key] for key in TOLD} == CONFIDENCE.of(entry["predictions"][0]["score"])
     scores = ", ".join(f"{item['label']} {item['score']:.1%}" for item in entry["predictions"])
-    line = seefit("predict", bundle, photo).out
+    answer = seefit("predict", bundle, photo)
+    line = answer.out
+    assert answer.err == (
+        "Scores: on 80 validation images they were off by 3.0% [1.0%, 6.0%] on average (ECE). "
+        "From 80% on, 75% would be answered, 90.0% [70.0%, 98.0%] of these rightly\n"
+    )
     if found.none_of_these:
         assert line == f"{photo}: {scores} (none of these? unlike the training images: {found.unknown:.2f}, limit 1)\n"
     else:
@@ -133,13 +154,14 @@ def test_the_table_has_them_as_columns(bundle: Path, elpv_cells: dict[str, list[
     photos = elpv_cells["functional"][:3]
     assert seefit("predict", bundle, *photos, "--csv", tmp_path / "out.csv").code == 0
     rows = read_csv(tmp_path / "out.csv")
-    assert list(rows[0]) == ["path", "predicted", *(f"p:{name}" for name in CLASSES), "none_of_these", "unknown", "set"]
+    assert list(rows[0]) == ["path", "predicted", *(f"p:{name}" for name in CLASSES), "none_of_these", "unknown", "set", *TOLD]
     entries = seefit("predict", bundle, *photos, "--json").json
     import json
 
     for row, entry in zip(rows, entries, strict=True):
         assert json.loads(row["set"]) == entry["set"]
         assert json.loads(row["none_of_these"]) is entry["none_of_these"]
+        assert float(row["selective_accuracy"]) == entry["selective_accuracy"]
         assert float(row["unknown"]) == pytest.approx(entry["unknown"])
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from seefit.bundle.bundle import load, save_bundle
 from seefit.bundle.sets import content_draws
 from seefit.bundle.trusted import Trust
 from seefit.bundling import bundle_parts
 from seefit.evaluation.calibrate import softmax
+from seefit.evaluation.confidence import fit_confidence
 from seefit.evaluation.conformal import fit_sets
 from seefit.fitting import Fitted
 from seefit.parts import Part
@@ -61,9 +63,17 @@ def test_the_validation_part_sets_the_limits_and_the_graph_tells_them(settings: 
     assert np.mean([p.none_of_these for p in found]) < 0.15  # a limit from 80 images
     held = np.mean([sample.label in (p.members or ()) for sample, p in zip(fresh.samples, found, strict=True)])
     assert held > 0.8
+    assert trust.confidence == fit_confidence(softmax(held_out(fitted, val), fitted.temperature), val.labels(CLASSES), val.units, seed=0)
+    assert [p.trust()["selective_accuracy"] for p in found] == [
+        trust.confidence.of(float(p.probabilities.max()))["selective_accuracy"] for p in found
+    ]
     striped = np.zeros((32, 32, 3), np.uint8)
     striped[:, ::2] = 255
     assert bundle.reference.run(bundle.reference.pixels(striped)[np.newaxis], ["unknown"])[0][0] > 1
+
+
+def held_out(fitted: Fitted, part: Part) -> NDArray[np.float32]:
+    return fitted.head.logits(fitted.extractor.extract(part.samples, part.sha256, exact=True))
 
 
 def test_without_a_validation_part_the_folds_do(settings: Settings, train: Part) -> None:
@@ -75,6 +85,8 @@ def test_without_a_validation_part_the_folds_do(settings: Settings, train: Part)
     assert trust.sets is not None
     assert expected is not None
     assert trust.sets.limits.tolist() == expected.limits.tolist()
+    told = softmax(head.fold_logits, fitted.temperature)
+    assert trust.confidence == fit_confidence(told, labels[head.fold_rows], train.units[head.fold_rows], seed=settings.seed)
     # every image was compared with the other folds alone: with itself in the gallery its distance would be nearly nothing
     folds = make_folds(labels, train.units, settings.seed)
     assert sorted(np.concatenate([test for _, test in folds]).tolist()) == list(range(120))
@@ -95,7 +107,7 @@ def test_a_network_that_learnt_from_every_image_gets_neither(settings: Settings,
     assert heard.said == ["No sets of classes and no “none of these”: they take 20 images that the model did not learn from (--val)"]
     save_bundle(tmp_path / "bundle", bundle_parts(fitted, CLASSES, settings, train, trust))
     bundle = load(tmp_path / "bundle")
-    assert bundle.manifest["trust"] == {"fitted_on": None, "images": 0, "sets": None, "unknown": None}
+    assert bundle.manifest["trust"] == {"fitted_on": None, "images": 0, "sets": None, "unknown": None, "confidence": None}
     (prediction,) = bundle.predictions(train.samples[0].path)
     assert prediction.trust() == {}
     assert "reject_threshold" not in _metadata(bundle.folder)

@@ -1,7 +1,8 @@
-"""What lets one prediction be trusted, fitted before the bundle is saved: sets of classes, and "none of these".
+"""What lets one prediction be trusted, fitted before the bundle is saved: sets of classes, "none of these", and what a score is worth.
 
-Both rest on images that the model knows but did not learn from: those of the validation part, or without one the training part of a
-probe, each image scored by a head that had not seen it. A network that was trained on all images and has no validation part gets neither.
+All rest on images that the model knows but did not learn from: those of the validation part, or without one the training part of a
+probe, each image scored by a head that had not seen it. A network that was trained on all images and has no validation part gets none
+of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from seefit.bundle.trusted import Trust
 from seefit.bundle.unknown import Familiar
 from seefit.console import QUIET, Console
 from seefit.evaluation.calibrate import softmax
+from seefit.evaluation.confidence import fit_confidence
 from seefit.evaluation.conformal import COVERAGE, SMALLEST, fit_sets
 from seefit.evaluation.familiar import RATE, fit_familiar, gallery_rows, with_limit
 from seefit.evaluation.intervals import Floats, Ints
@@ -52,18 +54,20 @@ def fit_trust(
         console: Where to say what was fitted, or why nothing was.
 
     Returns:
-        Sets and "none of these"; neither where there are too few images that the model did not learn from.
+        Sets, "none of these" and what scores are worth; nothing where there are too few images that the model did not learn from.
     """
     held = _held_out(fitted, train, val)
     if held is None or len(held.rows) < SMALLEST:
         console.say(f"No sets of classes and no “none of these”: they take {SMALLEST} images that the model did not learn from (--val)")
         return Trust(rate=RATE)
     labels, digests = held.part.labels(classes)[held.rows], [held.part.sha256[i] for i in held.rows]
-    sets = fit_sets(softmax(held.logits, fitted.temperature), labels, content_draws(digests))
+    probabilities = softmax(held.logits, fitted.temperature)
+    sets = fit_sets(probabilities, labels, content_draws(digests))
+    confidence = fit_confidence(probabilities, labels, held.part.units[held.rows], seed=settings.seed)
     familiar = _familiar(fitted, settings, classes, train, held)
     images = {"val": "validation images", "folds": "training images, each scored without it"}[held.source]
     console.say(f"Trust: sets that hold the class of {COVERAGE:.0%}, and “none of these” at {RATE:.0%}, from {len(held.rows):,} {images}")
-    return Trust(held.source, len(held.rows), sets, familiar, RATE)
+    return Trust(held.source, len(held.rows), sets, familiar, RATE, confidence)
 
 
 def _held_out(fitted: Fitted, train: Part, val: Part | None) -> _HeldOut | None:

@@ -3,8 +3,8 @@
 ``model.onnx`` the one graph, with the output ``unknown`` where it can tell what the model does not know · ``head.safetensors`` ·
 ``backbone.safetensors`` when it was fine-tuned, ``backbone-1.safetensors`` and so on for further networks · ``gallery.safetensors`` small
 pictures of training images, where it was asked for · ``golden/`` odd images with ``golden.safetensors``, their answers ·
-``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes, and the sha256 of every file.
-``README.md``, the model card, is written later and is outside the hash.
+``bundle.json`` the manifest: format number, classes, what went in, the limits of sets of classes, what scores are worth, and the sha256
+of every file. ``README.md``, the model card, is written later and is outside the hash.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from seefit.bundle.neighbours import GALLERY, Gallery, read_gallery
 from seefit.bundle.openvino_runtime import OpenVinoReference
 from seefit.bundle.runtime import Reference
 from seefit.bundle.tensors import check_tensors
-from seefit.bundle.trusted import Trust, read_sets, refuses
+from seefit.bundle.trusted import Trust, read_confidence, read_sets, refuses
 from seefit.bundle.unknown import LIMIT, OUTPUT, with_unknown
 from seefit.data.image import DECODER_VERSION, MAX_PIXELS, SHRINK_ABOVE, Undecodable, decode
 from seefit.errors import ArtefactError, SeefitError
@@ -63,7 +63,7 @@ class Parts:
         classes: C names, in the order of the outputs.
         about: Further facts for the manifest: backbone, image_size, fit, features, mean, std, data_sha256 …
         files: Further files by name, such as the weights of a fine-tuned backbone.
-        trust: Gives sets of classes and "none of these"; None for a bundle that says nothing of them.
+        trust: Gives sets of classes, "none of these" and what scores are worth; None for a bundle that says nothing of them.
     """
 
     preprocess: ModelProto
@@ -139,7 +139,7 @@ class Bundle:
         self.folder, self.manifest = folder, manifest
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self.hash: str = manifest["hash"]
-        self.sets, self.refuses = read_sets(manifest), refuses(manifest)
+        self.sets, self.refuses, self.confidence = read_sets(manifest), refuses(manifest), read_confidence(manifest)
         self.gallery: Gallery | None = None  # `load` reads it
         self.reference = _reference(folder, manifest)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seefit.bundle.confidence import TOLD, Confidence
 from seefit.bundle.runtime import BATCH, in_batches, ordered_map
 from seefit.bundle.sets import content_draws
 from seefit.bundle.unknown import LIMIT, OUTPUT
@@ -41,6 +42,7 @@ class Prediction:
             cannot tell.
         members: The classes that may be meant, likeliest first: the set that holds the true one as often as the bundle states;
             None without such sets.
+        confidence: What images that the model did not learn from told of scores; None for a bundle that says nothing of it.
     """
 
     sample: Sample
@@ -50,6 +52,7 @@ class Prediction:
     features: NDArray[np.float32] | None = None
     unknown: float | None = None
     members: tuple[str, ...] | None = None
+    confidence: Confidence | None = None
 
     @property
     def none_of_these(self) -> bool:
@@ -67,9 +70,10 @@ class Prediction:
         return [{"label": self.classes[i], "score": float(self.probabilities[i])} for i in order]
 
     def trust(self) -> dict[str, Any]:
-        """Return ``{"none_of_these", "unknown", "set"}``, as far as the bundle tells them."""
+        """Return ``{"none_of_these", "unknown", "set"}`` and the keys of `confidence.TOLD`, as far as the bundle tells them."""
         told: dict[str, Any] = {} if self.unknown is None else {"none_of_these": self.none_of_these, "unknown": self.unknown}
-        return told if self.members is None else {**told, "set": list(self.members)}
+        told |= {} if self.members is None else {"set": list(self.members)}
+        return told if self.confidence is None else told | self.confidence.of(float(self.probabilities.max()))
 
 
 def predict(
@@ -135,7 +139,8 @@ def answer_batch(
         unknown, probabilities = answer.get(OUTPUT), answer["probabilities"]
         members = None if digest is None else _members(bundle, probabilities, digest, at)
         seen = answer.get("features")
-        found.append(Prediction(sample, bundle.classes, probabilities, None, seen, None if unknown is None else float(unknown), members))
+        strange = None if unknown is None else float(unknown)
+        found.append(Prediction(sample, bundle.classes, probabilities, None, seen, strange, members, bundle.confidence))
     return found
 
 
@@ -164,7 +169,11 @@ def cells(classes: Sequence[str], probabilities: NDArray[np.float32]) -> list[st
 
 def trust_columns(bundle: Bundle) -> list[str]:
     """Return the names of what `Prediction.trust` tells with this bundle: columns of a table of predictions."""
-    return [*(["none_of_these", OUTPUT] if bundle.refuses else []), *(["set"] if bundle.sets is not None else [])]
+    return [
+        *(["none_of_these", OUTPUT] if bundle.refuses else []),
+        *(["set"] if bundle.sets is not None else []),
+        *(TOLD if bundle.confidence is not None else []),
+    ]
 
 
 def write_predictions(path: Path, classes: Sequence[str], predictions: Iterable[Prediction], *, trust: Sequence[str] = ()) -> int:

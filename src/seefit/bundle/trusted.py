@@ -1,4 +1,4 @@
-"""What a bundle carries for the question whether one prediction can be trusted: sets of classes, and "none of these"."""
+"""What a bundle carries for the question whether one prediction can be trusted: sets of classes, "none of these", and scores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seefit.bundle.confidence import Confidence
 from seefit.bundle.sets import SetRule
 from seefit.bundle.unknown import LIMIT, Familiar
 
@@ -24,6 +25,7 @@ class Trust:
         sets: Gives sets of classes; None where there are too few images.
         familiar: Tells what the model does not know; None likewise.
         rate: Share of known images that are refused.
+        confidence: Tells what a score is worth; None likewise.
     """
 
     source: str = ""
@@ -31,6 +33,7 @@ class Trust:
     sets: SetRule | None = None
     familiar: Familiar | None = None
     rate: float = 0.05
+    confidence: Confidence | None = None
 
     def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
         """Return what the manifest says; the numbers behind "none of these" are in the graph."""
@@ -40,6 +43,7 @@ class Trust:
             "images": self.images,
             "sets": None if self.sets is None else self.sets.to_json(classes),
             "unknown": None if self.familiar is None else unknown,
+            "confidence": None if self.confidence is None else self.confidence.to_json(),
         }
 
 
@@ -47,6 +51,12 @@ def read_sets(manifest: dict[str, Any]) -> SetRule | None:
     """Return the rule for sets that a manifest holds; None for a bundle without one, such as those of older versions."""
     said = (manifest.get("trust") or {}).get("sets")
     return None if said is None else SetRule.from_json(said, manifest["classes"])
+
+
+def read_confidence(manifest: dict[str, Any]) -> Confidence | None:
+    """Return what held-out images told of scores; None for a bundle that says nothing of them, such as those of older versions."""
+    said = (manifest.get("trust") or {}).get("confidence")
+    return None if said is None else Confidence.from_json(said)
 
 
 def refuses(manifest: dict[str, Any]) -> bool:
@@ -58,7 +68,9 @@ def is_usable(manifest: dict[str, Any]) -> bool:
     """Return whether what a manifest says of trust can be used; its classes were checked before."""
     try:
         rule, unknown = read_sets(manifest), (manifest.get("trust") or {}).get("unknown")
+        confidence = read_confidence(manifest)
         sets = rule is None or (0 < rule.coverage < 1 and 0 <= rule.penalty < 1e9 and rule.free >= 0 and not np.isnan(rule.limits).any())
-        return sets and (unknown is None or (unknown["threshold"] == LIMIT and 0 < unknown["rate"] < 1))
+        refusal = unknown is None or (unknown["threshold"] == LIMIT and 0 < unknown["rate"] < 1)
+        return sets and refusal and (confidence is None or confidence.is_sound())
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return False

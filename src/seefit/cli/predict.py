@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from seefit.bundle.bundle import load
+from seefit.bundle.confidence import Confidence, Share
 from seefit.bundle.predict import Prediction, trust_columns, write_predictions
 from seefit.bundle.predict import predict as predict_samples
 from seefit.bundle.unknown import LIMIT
@@ -16,6 +18,7 @@ from seefit.errors import DataError
 from seefit.files import to_json
 
 SHOWN_SCORES = 3
+ANSWERED = 0.8  # the share that the sentence about silence speaks of, as in the report
 
 
 def predict(
@@ -28,8 +31,8 @@ def predict(
         images: Files and folders.
         csv: Where to write the predictions; None prints them.
         max_pixels: Images with more pixels are left out.
-        json_output: Print ``[{"path", "predictions": [{"label", "score"}, …]}, …]`` on stdout, with ``none_of_these``, ``unknown`` and
-            ``set`` beside the predictions where the bundle tells them.
+        json_output: Print ``[{"path", "predictions": [{"label", "score"}, …]}, …]`` on stdout, with what `Prediction.trust` tells beside
+            the predictions where the bundle tells it.
         console: Where to say what was left out.
 
     Raises:
@@ -47,6 +50,8 @@ def predict(
         _print_json(predictions)
     else:
         _print_lines(predictions)
+    if bundle.confidence is not None and not json_output:
+        console.say(_worth(bundle.confidence, bundle.manifest["trust"]))
     return 0
 
 
@@ -68,6 +73,21 @@ class _Told:
                 self.console.warn(f"left out {one_line(prediction.sample.name)}: {prediction.error.reason}")
         if not self.good:  # raised here and not by the caller, so that no empty CSV gets its final name
             raise self.first or _nothing()
+
+
+def _worth(confidence: Confidence, trust: dict[str, Any]) -> str:
+    """Say what held-out images told of the scores."""
+    source = {"val": "validation images", "folds": "training images, each scored without it"}.get(trust["fitted_on"], "held-out images")
+    point = confidence.point_for(ANSWERED)
+    return (
+        f"Scores: on {trust['images']:,} {source} they were off by {confidence.ece.value:.1%}{_ends(confidence.ece)} on average (ECE). "
+        f"From {point.score:.0%} on, {point.coverage:.0%} would be answered, "
+        f"{point.accuracy.value:.1%}{_ends(point.accuracy)} of these rightly"
+    )
+
+
+def _ends(share: Share) -> str:
+    return "" if share.low is None or share.high is None else f" [{share.low:.1%}, {share.high:.1%}]"
 
 
 def _nothing() -> DataError:

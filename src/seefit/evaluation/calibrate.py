@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seefit.console import QUIET, Console
 from seefit.evaluation.intervals import Floats, Ints
+from seefit.evaluation.roc import row_sums
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
@@ -123,6 +124,20 @@ def confidence_bins(confidence: Floats, bins: int = BINS) -> Ints:
     """Return the bin of each confidence, 0 to bins - 1; bin m holds (m / bins, (m + 1) / bins], the first also 0."""
     numbers: Ints = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.intp)
     return numbers
+
+
+def calibration_errors(confidence: ArrayLike, right: ArrayLike, counts: NDArray[np.float32]) -> Floats:
+    """Return (r,) the expected calibration error (Guo et al. 2017, equation 3) of images drawn ``counts`` (N, r) times.
+
+    Args:
+        confidence: (N,) highest probabilities.
+        right: (N,) bool.
+        counts: (N, r) whole numbers.
+    """
+    sure = np.asarray(confidence, np.float64)
+    gaps = row_sums(confidence_bins(sure), BINS, counts, np.asarray(right, np.bool_) - sure)
+    errors: Floats = np.abs(gaps).sum(axis=0) / counts.sum(axis=0, dtype=np.float64)
+    return errors
 
 
 def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> list[ReliabilityBin]:

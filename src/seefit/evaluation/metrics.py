@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seefit.errors import unknown_name
-from seefit.evaluation.calibrate import BINS, confidence_bins
+from seefit.evaluation.calibrate import calibration_errors
 from seefit.evaluation.confusion import confusion_matrix
 from seefit.evaluation.facts import Facts, gather_facts, number_units
 from seefit.evaluation.intervals import (
@@ -252,11 +252,11 @@ def _figures(facts: Facts, counts: Counts) -> tuple[dict[str, Floats], _ClassCou
         row_sums(facts.predicted, facts.n_classes, counts),
         row_sums(facts.labels, facts.n_classes, counts, facts.right.astype(np.float32)),
     )
-    gaps = row_sums(confidence_bins(facts.confidence), BINS, counts, facts.right - facts.confidence)
     scores = by_class.scores()
     figures = dict(zip(("accuracy", "nll", "brier", "majority_baseline"), means, strict=True))
     figures["gain"] = figures["accuracy"] - figures["majority_baseline"]
-    figures |= {"balanced_accuracy": _mean(scores["recall"]), "macro_f1": _mean(scores["f1"]), "ece": np.abs(gaps).sum(axis=0) / total}
+    figures |= {"balanced_accuracy": _mean(scores["recall"]), "macro_f1": _mean(scores["f1"])}
+    figures["ece"] = calibration_errors(facts.confidence, facts.right, counts)
     if facts.weights is not None:
         figures["weighted_accuracy"] = divide(*column_sums([facts.weights * facts.right, facts.weights], counts))
     return figures, by_class

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from seefit.bundle.confidence import Confidence, Share
 from seefit.drawing import shown
 from seefit.files import write_text
 from seefit.report.record import Figure, Record, as_figure, read_run
@@ -17,6 +18,7 @@ from seefit.report.words import Words
 
 MOST_CLASSES = 100
 MOST_WEAK = 10
+ANSWERED = (1.0, 0.9, 0.8, 0.5)  # shares of images that the lines about silence speak of
 SCORES = ("balanced_accuracy", "accuracy", "gain", "weighted_accuracy", "macro_f1", "auc", "nll", "brier", "ece")
 PARTS = {"test": "test part", "val": "validation part", "cross_validation": "cross-validation of the training part"}
 
@@ -237,7 +239,7 @@ def _promised(record: Record, what: str) -> dict[str, Any] | None:
 
 
 def _trust(record: Record, words: Words) -> list[str]:
-    """Return what sets and refusals promise, what they gave on the judged part, and where the promise does not hold."""
+    """Return what sets, refusals and scores promise, what they gave on the judged part, and where the promise does not hold."""
     found, sets, unknown = record.insight("trust") or {}, _promised(record, "sets"), _promised(record, "unknown")
     lines = []
     if sets:
@@ -246,6 +248,7 @@ def _trust(record: Record, words: Words) -> list[str]:
     if unknown:
         stated = f"“None of these” is stated to refuse {words.percent(unknown['rate'], 0)} of pictures that it does know"
         lines.append(stated + _given(words, found.get("unknown"), "refused", found, "it refused"))
+    lines += _scores(record, words)
     if not lines:
         return [
             "It gives no sets of classes and refuses nothing: too few images were kept back from training to say how often that is right."
@@ -264,6 +267,25 @@ def _trust(record: Record, words: Words) -> list[str]:
             "more often, or missed by their sets more often, than stated."
         )
     return [*lines, *([_worst_class(words, worst)] if (worst := (found.get("sets") or {}).get("per_class")) else [])]
+
+
+def _scores(record: Record, words: Words) -> list[str]:
+    """Return what held-out images told of scores: how far these are off, and what answering only the surest gave."""
+    said = _promised(record, "confidence")
+    if said is None:
+        return []
+    confidence = Confidence.from_json(said)
+
+    def share(found: Share) -> str:
+        ends = "" if found.low is None else f" ({words.interval('accuracy', Figure(*found))})"
+        return f"{words.percent(found.value)}{ends}"
+
+    points = dict.fromkeys(confidence.point_for(coverage) for coverage in ANSWERED)
+    answered = "; ".join(f"{p.score:.3f} and above answers {words.percent(p.coverage, 0)}, {share(p.accuracy)} rightly" for p in points)
+    return [
+        f"Scores of the images named below were off by {share(confidence.ece)} on average (expected calibration error).",
+        f"A score of {answered}.",
+    ]
 
 
 def _given(words: Words, judged: dict[str, Any] | None, figure: str, found: dict[str, Any], verb: str) -> str:

@@ -157,8 +157,9 @@ def _add_predict(app: FastAPI, server: Server) -> None:
         """Classify images: one or more files in the field "file" of a form.
 
         The answer has one result per file, in order: {"name", "predictions": [{"label", "score"}, …]}, scores calibrated, best first,
-        the best five of more than 100 classes; with "none_of_these", "unknown" and "set" where the model tells them. One file that
-        cannot be used gives the status of its error; among several its result is {"name", "error"}, and the status is 200.
+        the best five of more than 100 classes; with "none_of_these", "unknown", "set" and what held-out images tell of such a score
+        ("reliability" …, "selective_coverage" …) where the model tells them. One file that cannot be used gives the status of its
+        error; among several its result is {"name", "error"}, and the status is 200.
         """
         bundle = server.served.bundle
         explain, label = _wanted(request.query_params.get("explain"), bundle)

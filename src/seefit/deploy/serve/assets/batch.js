@@ -13,6 +13,12 @@ const COUNT_DONE = (items) => items.filter((item) => item.result || item.failure
 // Up to a hundred classes every score is a column; beyond it the best five, as the server sends them.
 const BEST = [1, 2, 3, 4, 5].flatMap((place) => [`top${place}`, `p${place}`]);
 
+// What pictures that the model did not learn from told of such a score.
+const WORTH = [
+  ...["reliability", "reliability_low", "reliability_high"],
+  ...["selective_coverage", "selective_accuracy", "selective_low", "selective_high"],
+];
+
 const view = { filter: "all", order: null, down: false };
 let rows = new Map(); // of items, made once and changed in place: there may be thousands
 
@@ -139,16 +145,18 @@ function toCsv(items) {
   const answered = items.filter((item) => item.result);
   const refuses = answered.some((item) => item.result.unknown !== undefined);
   const sets = answered.some((item) => item.result.set !== undefined);
+  const worth = WORTH.filter((key) => answered.some((item) => item.result[key] !== undefined));
   const classes = answered.length && !told.many ? classesOf(answered[0]) : [];
   const header = ["path", "predicted", ...(told.many ? BEST : classes.map((label) => `p:${label}`))];
-  header.push(...(refuses ? ["none_of_these", "unknown"] : []), ...(sets ? ["set"] : []), "error");
+  header.push(...(refuses ? ["none_of_these", "unknown"] : []), ...(sets ? ["set"] : []), ...worth, "error");
   const lines = items.map((item) => {
     if (!item.result) return [item.name, ...header.slice(2).map(() => ""), item.failure?.text ?? ""];
     const { predictions, none_of_these: none, unknown, set } = item.result;
     const scores = new Map(predictions.map(({ label, score }) => [label, score]));
     const few = classes.map((label) => scores.get(label)?.toFixed(6) ?? "");
     const cells = told.many ? predictions.flatMap(({ label, score }) => [label, score.toFixed(6)]) : few;
-    return [item.name, best(item).label, ...cells, ...(refuses ? [none, unknown] : []), ...(sets ? [JSON.stringify(set)] : []), ""];
+    const doubts = [...(refuses ? [none, unknown] : []), ...(sets ? [JSON.stringify(set)] : [])];
+    return [item.name, best(item).label, ...cells, ...doubts, ...worth.map((key) => item.result[key]), ""];
   });
   return [header, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
