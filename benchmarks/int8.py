@@ -2,13 +2,15 @@
 
     python benchmarks/int8.py [RUN]
 
-Without a RUN it trains one on `demo:elpv` first. Accuracy is that of the validation part, before and after, image by image; no test
+Without a RUN one is trained on `demo:elpv` first. Accuracy is that of the validation part, before and after, image by image; no test
 label is read. Speed: decoded photographs of 300 px through preprocess and network, batches of two, the two in turn so that both see the
-same machine; medians of processor time on one thread and of wall time on all.
+same machine; medians of processor time on one thread and of wall time on all. Prints a table and one JSON line.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 import tempfile
 import time
@@ -24,8 +26,7 @@ from seefit.data.image import decode
 from seefit.deploy.finished import open_finished
 from seefit.deploy.int8 import write_int8_export
 from seefit.environment import threads
-from seefit.pipeline import train
-from seefit.settings import make_settings
+from serving_client import run_of
 
 IMAGES = 128
 ROUNDS = 7
@@ -47,25 +48,30 @@ def seconds(bundle: Bundle, images: list[Any]) -> tuple[float, float]:
     return alone, (time.monotonic() - begun) / len(images)
 
 
-def main(run: Path, place: Path) -> None:
+def compare(run: Path, place: Path) -> None:
     finished = open_finished(run)
     change = write_int8_export(finished, place, max_drop=100, console=Console())
-    print(change.sentence())
+    print(change.sentence(), file=sys.stderr)
     images = [decode(sample.path) for sample in finished.part("val").samples[:IMAGES]]
     bundles = {"fp32": finished.bundle, "int8": load(place)}
     for bundle in bundles.values():
         seconds(bundle, images[: 2 * BATCH])
     rounds = [{name: seconds(bundle, images) for name, bundle in bundles.items()} for _ in range(ROUNDS)]
     found = {name: np.median([one[name] for one in rounds], axis=0) for name in bundles}
-    print(f"{'':<6}{'ms/image, one thread':>22}{'images/s, all threads':>24}")
+    print(f"{'':<6}{'ms/image, one thread':>22}{'images/s, all threads':>24}", file=sys.stderr)
     for name, (alone, together) in found.items():
-        print(f"{name:<6}{1e3 * alone:>22.2f}{1 / together:>24.1f}")
-    gain = found["fp32"] / found["int8"]
-    print(f"int8 is {gain[0]:.2f} times as fast on one thread (processor time), {gain[1]:.2f} times on all (wall time)")
+        print(f"{name:<6}{1e3 * alone:>22.2f}{1 / together:>24.1f}", file=sys.stderr)
+    alone, together = found["fp32"] / found["int8"]
+    rates = {name: {"processor_ms": 1e3 * times[0], "images_per_second": 1 / times[1]} for name, times in found.items()}
+    print(json.dumps({"accuracy": change.sentence(), **rates, "faster": {"processor": alone, "wall": together}}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path)
+    with run_of(parser.parse_args().run) as run, tempfile.TemporaryDirectory() as folder:
+        compare(run, Path(folder))
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        given = Path(sys.argv[1]) if len(sys.argv) > 1 else train(make_settings({"data": "demo:elpv"}), out=Path(folder, "run")).path
-        (Path(folder) / "int8").mkdir()
-        main(given, Path(folder) / "int8")
+    main()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,10 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from PIL import Image
 from starlette.testclient import TestClient
 
-from seefit.bundle.bundle import load
+from seefit.bundle.bundle import Bundle, load
+from seefit.deploy.serve.answering import Answer, Question, answer
 from seefit.deploy.serve.app import create_app
+from seefit.deploy.serve.guard import Access
 from seefit.deploy.serve.limits import Limits
 from served import bomb, picture
 
@@ -67,6 +71,33 @@ def test_an_explanation_is_a_picture_of_the_wanted_class(client: TestClient) -> 
     answer = client.post("/predict?explain=functionl", files=files(picture()))
     assert (answer.status_code, "Did you mean 'functional'?" in answer.json()["error"]["hint"]) == (400, True)
     assert "explanation" not in client.post("/predict?explain=false", files=files(picture())).json()["results"][0]
+
+
+def test_an_answer_does_not_wait_behind_explanations(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, asked = threading.Event(), threading.Event()
+
+    def slow(bundle: Bundle, questions: Sequence[Question]) -> list[Answer]:
+        if questions[0].explain:
+            asked.set()
+            held.wait(30)
+        return answer(bundle, questions)
+
+    monkeypatch.setattr("seefit.deploy.serve.app.answer", slow)
+    with TestClient(create_app(load(tiny_bundle)), base_url="http://localhost") as client, ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(client.post, "/predict?explain=true", files=files(picture())) for _ in range(6)]
+        assert asked.wait(10)
+        assert client.post("/predict", files=files(picture())).status_code == 200
+        assert not any(one.done() for one in waiting)
+        held.set()
+        assert [one.result().status_code for one in waiting] == [200] * 6
+
+
+def test_what_needs_no_key_does_not_name_the_model(tiny_bundle: Path) -> None:
+    for access, title in ((Access(key=b"0123456789abcdef"), "seefit"), (Access(), "seefit: cells")):
+        with TestClient(create_app(load(tiny_bundle), "cells", access=access), base_url="http://localhost") as client:
+            said = client.get("/openapi.json")
+            assert said.json()["info"]["title"] == title
+            assert ("cells" in said.text + client.get("/docs").text) == (title != "seefit")
 
 
 def test_the_queue_and_the_number_of_files_have_an_end(client: TestClient, tiny_bundle: Path) -> None:

@@ -167,7 +167,8 @@ def test_too_many_connections_are_told_so_at_once(running: Running) -> None:
             stack.enter_context(running.connect())
         time.sleep(0.1)
         reply = read_reply(stack.enter_context(running.connect()))
-        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert (reply.status, reply.headers["retry-after"], reply.headers["x-model-hash"]) == (503, "1", running.hash)
+        assert reply.headers["x-content-type-options"] == "nosniff"
 
 
 def test_sigterm_drains_and_is_a_success(tiny_bundle: Path) -> None:

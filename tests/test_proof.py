@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from seefit.console import Console
 from seefit.deploy.finished import Finished, open_finished
+from seefit.deploy.odd_images import odd_images
 from seefit.deploy.proof import prove
 from seefit.errors import ArtefactError
 
@@ -35,10 +36,10 @@ def finished(little: Path) -> Finished:
 
 def test_within_a_thousandth_is_proven_on_every_validation_image(finished: Finished) -> None:
     proof = prove(finished, halves, shifted(0.00099))
-    assert (proof.part, proof.golden, proof.gone) == ("val", 10, 0)
+    assert (proof.part, proof.golden, proof.gone) == ("val", len(odd_images()), 0)
     assert proof.images == len(finished.part("val").samples) > 0
     assert proof.largest == pytest.approx(0.00099)
-    assert f"Proven on {proof.images} validation images and 10 odd ones" in proof.sentence()
+    assert f"Proven on {proof.images} validation images and {len(odd_images())} odd ones" in proof.sentence()
 
 
 @pytest.mark.parametrize("wrong", [0.0011, float("nan")])
@@ -46,9 +47,9 @@ def test_beyond_it_the_images_are_named(finished: Finished, wrong: float) -> Non
     with pytest.raises(ArtefactError) as caught:
         prove(finished, halves, shifted(wrong))
     assert caught.value.exit_code == 5
-    count = len(finished.part("val").samples) + 10
+    count = len(finished.part("val").samples) + len(odd_images())
     assert caught.value.message.startswith(f"The export answers differently: {count} of {count} images.")
-    assert "'golden rgb.png' by " in caught.value.message
+    assert "'odd rgb.png' by " in caught.value.message
     assert f"and {count - 5} more" in caught.value.message
 
 
@@ -82,5 +83,5 @@ def test_images_that_are_gone_or_changed_are_counted(finished: Finished, tmp_pat
     assert (proof.gone, proof.images) == (2, len(rest))
     assert "2 are gone or changed since" in proof.sentence()
     proof = prove(replace(finished, root=tmp_path / "nowhere"), halves, halves, console=Console())
-    assert (proof.images, proof.golden) == (0, 10)
+    assert (proof.images, proof.golden) == (0, len(odd_images()))
     assert "proven on the odd ones alone" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
 from seefit.bundle.bundle import load
 from seefit.models.backbone import Backbone
-from served import Reply, Running, form, get, picture, post, serving
+from served import Reply, Running, form, get, picture, post, read_reply, serving
 from tiny import make_bundle
 
 KEY = "0123456789abcdef"
@@ -82,3 +83,24 @@ def test_reload_in_all_workers_or_in_none(tiny_bundle: Path, tiny_backbone: Back
         assert code == 0, said
         assert "a worker ended and is started again" in said
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_several_ask_for_figures_at_once_and_after_sigterm_nobody_is_taken_in(tiny_bundle: Path) -> None:
+    request = post("/predict", form(("a.png", picture())))
+    with serving(tiny_bundle, "--workers", 2) as server, server.connect() as busy:
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: server.ask(get("/metrics")), range(40)))
+        assert [reply.status for reply in replies] == [200] * 40
+        assert all(f'seefit_workers{{hash="{server.hash}"' in reply.body.decode() for reply in replies)
+        busy.sendall(request[:-50])
+        time.sleep(0.3)
+        server.process.terminate()
+        deadline = time.monotonic() + 5
+        with pytest.raises(OSError):
+            while time.monotonic() < deadline:
+                server.connect().close()
+                time.sleep(0.05)
+        busy.sendall(request[-50:])
+        assert read_reply(busy).status == 200
+        code, said = server.end()
+        assert code == 0, said

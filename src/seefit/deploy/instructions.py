@@ -43,18 +43,19 @@ OPENVINO = """\
 `probabilities` out; class names in their order are in `bundle.json`. Ask for fp32: in bf16, the default of processors that have it, the
 resize is many grey levels off.
 {more}
+With Python, openvino, numpy and pillow, and nothing else:
+
+```console
+python predict.py photo.jpg
+```
+
+or from a program of your own, in this folder; `decode` reads pictures as the model saw them in training:
+
 ```python
-import json
-from pathlib import Path
+from predict import decode, open_model
 
-import numpy as np
-import openvino
-from PIL import Image, ImageOps
-
-model = openvino.compile_model("model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-probabilities = model(np.asarray(photo)[None])["probabilities"][0]
-classes = json.loads(Path("bundle.json").read_text("utf-8"))["classes"]
+answer, classes = open_model()
+probabilities = answer(decode("photo.jpg")[None])["probabilities"][0]
 print(classes[probabilities.argmax()], probabilities.max())
 ```
 
@@ -82,7 +83,7 @@ _MAP = "`map` and `map_bias` add up to the logit of `explain_class` (by default 
 
 
 def write_instructions(finished: Finished, folder: Path, kind: str, about: dict[str, Any], note: str) -> None:
-    """Write README.md, and for ONNX files ``predict.py`` and ``predict.html``.
+    """Write README.md, beside a whole graph ``predict.py``, and beside an ONNX file ``predict.html``.
 
     Args:
         finished: The run.
@@ -100,9 +101,10 @@ def write_instructions(finished: Finished, folder: Path, kind: str, about: dict[
         {"library_name": "timm", "tags": ["timm"]} if kind == "hub" else {"tags": ["onnx" if kind != "openvino" else kind]}
     )
     write_text(folder / "README.md", model_card(finished.run, how=f"{how}\n{note}", facts=facts))
-    if kind in {"onnx", "int8"}:
-        source = files("seefit.deploy") / "howto"
+    source = files("seefit.deploy") / "howto"
+    if kind != "hub":
         write_text(folder / "predict.py", (source / "standalone.py").read_text("utf-8"))
+    if kind in {"onnx", "int8"}:
         write_text(folder / "predict.html", (source / "page.html").read_text("utf-8").replace("{{about}}", _told(about)))
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seefit.bundle.golden import golden_images
 from seefit.bundle.runtime import in_batches
 from seefit.console import QUIET, Console
 from seefit.data.image import Undecodable, Unreadable, decode
 from seefit.deploy.finished import Finished
+from seefit.deploy.odd_images import odd_images
 from seefit.errors import ArtefactError, RunError
 from seefit.parts import Part
 from seefit.training.engine import read_image
@@ -63,7 +63,7 @@ class Proof:
 def prove(finished: Finished, export: Answer, independent: Answer, *, console: Console = QUIET) -> Proof:
     """Compare two ways from decoded images to probabilities.
 
-    The images are all of the validation part, or without one up to 500 of the training part, and the golden odd ones.
+    The images are all of the validation part, or without one up to 500 of the training part, and those of every odd kind.
 
     Args:
         finished: The run.
@@ -93,7 +93,7 @@ def prove(finished: Finished, export: Answer, independent: Answer, *, console: C
 
 
 def compare(part: Part, name: str, export: Answer, independent: Answer, *, max_pixels: int, console: Console = QUIET) -> Proof:
-    """Compare two ways on the images of a part and on the golden ones, and raise nothing.
+    """Compare two ways on the images of a part and on those of every odd kind, and raise nothing.
 
     Args:
         part: The images.
@@ -103,20 +103,20 @@ def compare(part: Part, name: str, export: Answer, independent: Answer, *, max_p
         max_pixels: As in `seefit.data.image.decode`.
         console: Where to show progress.
     """
-    golden = golden_images()
+    odd = odd_images()
     gone, largest, off = 0, 0.0, dict[str, float]()
 
     def images() -> Iterator[tuple[str, NDArray[np.uint8]]]:
         nonlocal gone
-        for title, data in golden.items():
-            yield f"golden {title}", decode(data)
+        for title, data in odd.items():
+            yield f"odd {title}", decode(data)
         for sample, digest in zip(part.samples, part.sha256, strict=True):
             try:
                 yield sample.name, read_image(sample, digest, max_pixels)
             except (RunError, Undecodable, Unreadable):
                 gone += 1
 
-    with console.bar("Proving", len(golden) + len(part.samples)) as advance:
+    with console.bar("Proving", len(odd) + len(part.samples)) as advance:
         for batch in in_batches(images(), BATCH):
             pictures = [image for _, image in batch]
             differences = np.abs(export(pictures) - independent(pictures)).max(axis=1)
@@ -125,4 +125,4 @@ def compare(part: Part, name: str, export: Answer, independent: Answer, *, max_p
                     off[title] = difference
             largest = max(largest, float(differences.max()))
             advance(len(batch))
-    return Proof(len(part.samples) - gone, name, len(golden), gone, largest, off)
+    return Proof(len(part.samples) - gone, name, len(odd), gone, largest, off)

@@ -1,4 +1,4 @@
-"""Classify pictures with an exported model. Needs onnxruntime, numpy and pillow, and nothing of seefit.
+"""Classify pictures with an exported model. Needs onnxruntime or OpenVINO, numpy and pillow, and nothing of seefit.
 
     python predict.py photo.jpg another.png > answers.csv
 
@@ -12,17 +12,14 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-import onnxruntime
-
-MODEL = Path(__file__).parent / "model.onnx"
+FOLDER = Path(__file__).parent
 MOST_PIXELS = 16_000_000  # above it the picture is averaged over whole boxes of pixels
 TURNS = [None, 0, 3, 1, 5, 4, 6, 2]  # what undoes each EXIF orientation from 1 to 8, as numbers of Pillow's Image.Transpose
 
@@ -48,17 +45,41 @@ def decode(path: str) -> Any:
     return np.array(upright.reduce(box) if box > 1 else upright)
 
 
+def open_model() -> tuple[Callable[[Any], dict[str, Any]], list[str]]:
+    """Return what gives the outputs by name for (1, H, W, 3) pixels, and the classes."""
+    if (FOLDER / "model.onnx").is_file():
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(FOLDER / "model.onnx", providers=["CPUExecutionProvider"])
+        there = [output.name for output in session.get_outputs()]
+        wanted = [name for name in ("probabilities", "unknown") if name in there]  # not every model has both
+        names = json.loads(session.get_modelmeta().custom_metadata_map["names"])
+        return lambda pixels: dict(zip(wanted, session.run(wanted, {"image": pixels}), strict=True)), list(names.values())
+    import openvino
+
+    # in bf16, the default of processors that have it, the resize is many grey levels off
+    model = openvino.compile_model(FOLDER / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    wanted = [name for name in ("probabilities", "unknown") if any(name in output.get_names() for output in model.outputs)]
+
+    def answer(pixels: Any) -> dict[str, Any]:
+        found = model(pixels)
+        return {name: found[name] for name in wanted}
+
+    return answer, json.loads((FOLDER / "bundle.json").read_text("utf-8"))["classes"]
+
+
 def main(paths: list[str]) -> None:
     """Print a row per picture: what it is, how unlike the training pictures it is (above 1: none of these), a probability per class."""
-    session = onnxruntime.InferenceSession(MODEL, providers=["CPUExecutionProvider"])
-    classes = list(json.loads(session.get_modelmeta().custom_metadata_map["names"]).values())
-    unknown = [output.name for output in session.get_outputs() if output.name == "unknown"]  # not every model has it
+    answer, classes = open_model()
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["path", "predicted", *unknown, *(f"p:{name}" for name in classes)])
-    for path in paths:
-        probabilities, *rest = session.run(["probabilities", *unknown], {"image": decode(path)[None]})
-        numbers = [*(output[0] for output in rest), *probabilities[0]]
-        rows.writerow([path, classes[int(probabilities[0].argmax())], *(f"{number:.6f}" for number in numbers)])
+    for number, path in enumerate(paths):
+        outputs = answer(decode(path)[None])
+        probabilities = outputs.pop("probabilities")[0]
+        if number == 0:
+            rows.writerow(["path", "predicted", *outputs, *(f"p:{name}" for name in classes)])
+        numbers = [*(output[0] for output in outputs.values()), *probabilities]
+        rows.writerow([path, classes[int(probabilities.argmax())], *(f"{number:.6f}" for number in numbers)])
 
 
 if __name__ == "__main__":

@@ -76,8 +76,10 @@ class Server:
 
     def __init__(self, served: Served, limits: Limits, log: Log) -> None:
         self.served, self.limits, self.log = served, limits, log
-        self.batcher: Batcher[Question, Answer] = Batcher(answer, threads=threads(), size=BATCH, waiting=limits.waiting)
-        self.meters = Meters(lambda: len(self.batcher), lambda: {"model": served.name, "hash": served.bundle.hash})
+        self.answering: Batcher[Question, Answer] = Batcher(answer, threads=threads(), size=BATCH, waiting=limits.waiting)
+        # where the class map is not exact an explanation takes many runs of the network: answers do not wait behind it
+        self.explaining: Batcher[Question, Answer] = Batcher(answer, threads=1, size=1, waiting=limits.waiting)
+        self.meters = Meters(lambda: len(self.answering) + len(self.explaining), lambda: {"model": served.name, "hash": served.bundle.hash})
         self.colleagues: Colleagues = Alone(served, self.meters)
 
     async def ask(self, bundle: Bundle, questions: list[Question]) -> list[Answer]:
@@ -86,7 +88,7 @@ class Server:
         Raises:
             Refusal: 503 when too many wait, or when it takes too long.
         """
-        futures = self.batcher.submit(bundle, questions)
+        futures = (self.explaining if any(question.explain for question in questions) else self.answering).submit(bundle, questions)
         try:
             async with asyncio.timeout(self.limits.seconds):
                 answers = await asyncio.gather(*futures)
@@ -133,10 +135,12 @@ def create_app(
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         yield
-        server.batcher.close()
+        server.answering.close()
+        server.explaining.close()
 
-    app = FastAPI(title=f"seefit: {name}", description=ABOUT, docs_url=None, redoc_url=None, lifespan=life)
-    app.state.served = server.served
+    title = "seefit" if access.key is not None else f"seefit: {name}"  # /docs needs no key, and says nothing about the model then
+    app = FastAPI(title=title, description=ABOUT, docs_url=None, redoc_url=None, lifespan=life)
+    app.state.served, app.state.stamp = server.served, server.stamp
     app.add_middleware(Guard, access=access, limits=limits, told=server.told, stamp=server.stamp)
     for kind in (HTTPException, PlainHTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refused)

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from seefit.deploy.serve.colleagues import open_explainer
+from seefit.deploy.serve.guard import HEADERS
 from seefit.deploy.serve.limits import Limits
 from seefit.deploy.serve.refusals import Refusal, busy, refuse, too_slow
 from seefit.errors import UsageError
@@ -66,7 +67,7 @@ def listen(app: FastAPI, opened: socket.socket, limits: Limits, on_ready: Callab
     """
     config = uvicorn.Config(
         app,
-        http=_protocol(limits),
+        http=_protocol(limits, app.state.stamp),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -93,7 +94,7 @@ async def _serve(server: uvicorn.Server, app: FastAPI, opened: socket.socket, on
     telling.cancel()
 
 
-def _protocol(limits: Limits) -> type[H11Protocol]:
+def _protocol(limits: Limits, stamp: Callable[[], dict[bytes, bytes]]) -> type[H11Protocol]:
     """Return uvicorn's protocol with a time for headers and a number of connections, which it has no limits for."""
 
     class Bounded(H11Protocol):
@@ -132,15 +133,16 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
 
         def say_no(self, refusal: Refusal) -> None:
             if not self.transport.is_closing():
-                self.transport.write(_raw(refusal))
+                self.transport.write(_raw(refusal, {**HEADERS, **stamp()}))
                 self.transport.close()
 
     return Bounded
 
 
-def _raw(refusal: Refusal) -> bytes:
+def _raw(refusal: Refusal, carried: dict[bytes, bytes]) -> bytes:
     body = json.dumps(refusal.body()).encode()
     reason: dict[int, str] = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
-    headers: dict[str, Any] = {**refusal.headers, "Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"}
+    headers: dict[str, Any] = {name.decode(): value.decode() for name, value in carried.items()}
+    headers |= {**refusal.headers, "Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"}
     lines = [f"HTTP/1.1 {refusal.status} {reason[refusal.status]}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -7,6 +7,7 @@ the same, they switch, and when one cannot, all keep what they have. The figures
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -196,6 +198,7 @@ class Parent:
         self.workers: list[_Worker] = []
         self._context = multiprocessing.get_context("spawn")  # threads and open sessions do not survive a fork
         self._stopped, self._numbers = False, itertools.count()
+        self._asked: deque[tuple[_Worker, str, int]] = deque()  # what workers wait for
 
     def run(self, on_ready: Callable[[str], None]) -> int:
         """Serve until SIGTERM or Ctrl-C; return the exit code.
@@ -235,6 +238,8 @@ class Parent:
         there: Any = connection.wait([worker.pipe for worker in self.workers], POLL_S)
         for worker in [worker for worker in self.workers if worker.pipe in there]:
             self._hear(worker)
+        while self._asked:  # one thing after the other; more may come meanwhile
+            self._answer(*self._asked.popleft())
 
     def _hear(self, worker: _Worker) -> None:
         try:
@@ -246,11 +251,13 @@ class Parent:
             worker.ready = True
         elif kind == READY:  # the others have another model since it began
             worker.process.terminate()
-        elif kind == SNAPSHOTS:
-            answers = self._all(SNAPSHOT)
-            worker.pipe.send((TOLD, number, [answer for answer in answers if not isinstance(answer, _Failure)]))
-        elif kind == RELOAD:
-            worker.pipe.send((TOLD, number, self._reload()))
+        elif kind in {RELOAD, SNAPSHOTS}:
+            self._asked.append((worker, kind, number))
+
+    def _answer(self, worker: _Worker, kind: str, number: int) -> None:
+        found = self._reload() if kind == RELOAD else [told for told in self._all(SNAPSHOT) if not isinstance(told, _Failure)]
+        with contextlib.suppress(OSError):  # it ended meanwhile, which its pipe will tell
+            worker.pipe.send((TOLD, number, found))
 
     def _lose(self, worker: _Worker) -> None:
         worker.process.join(AGAIN_S)
@@ -284,7 +291,8 @@ class Parent:
         workers = [worker for worker in self.workers if worker.ready]
         numbers = [next(self._numbers) for _ in workers]
         for worker, number in zip(workers, numbers, strict=True):
-            worker.pipe.send((order, number))
+            with contextlib.suppress(OSError):  # as above; nobody will reply
+                worker.pipe.send((order, number))
         return [self._reply(worker, number) for worker, number in zip(workers, numbers, strict=True)]
 
     def _reply(self, worker: _Worker, number: int) -> Any:
@@ -294,14 +302,15 @@ class Parent:
                 kind, found, *rest = worker.pipe.recv()
                 if kind == REPLY and found == number:
                     return rest[0]
-                if kind in {RELOAD, SNAPSHOTS}:  # asked meanwhile: one thing after the other
-                    worker.pipe.send((TOLD, found, _Failure("another request of this kind is under way")))
+                if kind in {RELOAD, SNAPSHOTS}:
+                    self._asked.append((worker, kind, found))
         except (EOFError, OSError):
             return _Failure("a worker that ended")
         return _Failure("a worker that does not answer")
 
     def _end(self) -> None:
-        """Have the workers drain and end."""
+        """Have the workers drain and end; the socket closes with the last of them, so that nobody is taken in who would not be answered."""
+        self.opened.close()
         for worker in self.workers:
             worker.process.terminate()
         until = time.monotonic() + self.plan.limits.drain_seconds + 5
