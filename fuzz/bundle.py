@@ -1,6 +1,6 @@
 """Feed broken files to what reads bundles and exports, with atheris: whatever comes, the answer is one of seefit's own errors.
 
-    python fuzz/bundle.py manifest|tensors|model [options of libFuzzer, such as -max_total_time=60]
+    python fuzz/bundle.py manifest|tensors|gallery|model [options of libFuzzer, such as -max_total_time=60]
 
 Seeds are made here, so that no binary lies in the repository. A crasher that was found is added to `CRASHERS` as text, and every run
 begins with it.
@@ -21,11 +21,12 @@ import atheris
 with atheris.instrument_imports(include=["seefit"]):
     from seefit.bundle.manifest import manifest_hash, read_manifest
     from seefit.bundle.model_file import read_model
+    from seefit.bundle.neighbours import GALLERY, Gallery, read_gallery
     from seefit.bundle.tensors import check_tensors
     from seefit.errors import SeefitError
 
 PLACE = Path(tempfile.mkdtemp(prefix="seefit-fuzz-"))
-CRASHERS: dict[str, list[str]] = {"manifest": [], "tensors": [], "model": []}  # base64
+CRASHERS: dict[str, list[str]] = {"manifest": [], "tensors": [], "gallery": [], "model": []}  # base64
 
 
 def manifest(data: bytes) -> None:
@@ -48,6 +49,15 @@ def tensors(data: bytes) -> None:
     check_tensors(PLACE / "head.safetensors", {"weight": ("F32", (2, 3)), "bias": ("F32", (2,))})
 
 
+def gallery(data: bytes) -> None:
+    """Read small pictures of training images, and compare with them."""
+    import numpy as np
+
+    (PLACE / GALLERY).write_bytes(data)
+    found = read_gallery(PLACE / GALLERY, 3, 2)
+    found.nearest(np.ones(3, np.float32))
+
+
 def model(data: bytes) -> None:
     """Read an ONNX file."""
     (PLACE / "model.onnx").write_bytes(data)
@@ -62,6 +72,9 @@ def seeds(target: str) -> list[bytes]:
 
     if target == "tensors":
         return [save({"weight": np.zeros((2, 3), np.float32), "bias": np.zeros(2, np.float32)})]
+    if target == "gallery":
+        square, points = np.ones((3, 2), np.float32), np.ones((2, 2), np.float16)
+        return [Gallery(square[:, 0], square, points, np.arange(2), ["a", "b"], [b"\xff\xd8\xff\xe0"] * 2).to_bytes()]
     if target == "model":
         ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
         weight = numpy_helper.from_array(np.ones(1, np.float32), "w")
@@ -78,7 +91,7 @@ def seeds(target: str) -> list[bytes]:
     return [text, b"\x01" + text]
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"manifest": manifest, "tensors": tensors, "model": model}
+TARGETS: dict[str, Callable[[bytes], None]] = {"manifest": manifest, "tensors": tensors, "gallery": gallery, "model": model}
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def test_a_model_with_a_changed_place(start: int, cut: int, put: bytes, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed")
-@pytest.mark.parametrize("target", ["manifest", "tensors", "model"])
+@pytest.mark.parametrize("target", ["manifest", "tensors", "gallery", "model"])
 def test_some_seconds_of_atheris(target: str, tmp_path: Path) -> None:
     # no limit of memory: on Linux a process begins with the peak of the one that started it
     command = [
