@@ -6,7 +6,8 @@
 A resample is a random 60 to 80 % (whole groups) of training and validation part of `demo:elpv`; its test part is never looked at. The
 truth is a study on all images of the resample: 10 times 3 folds, all networks on the same ones. Regret is how much lower the chosen
 network's balanced accuracy is there than the best one's, in points. Choice and study see the same images, which flatters the choice;
-beside it stands the regret by a study of all 2,214 images. Networks are turned into ONNX beforehand.
+beside it stands the regret by a study of all 2,214 images. Networks are turned into ONNX beforehand, which a first run does within its
+time, too: it then looks at fewer of them, and says so.
 """
 
 from __future__ import annotations

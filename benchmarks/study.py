@@ -1,6 +1,6 @@
 """How long a study takes, what it finds, and the table of Lite0, 1 and 2 with the columns of the comparison of ResNets by hand.
 
-    python benchmarks/study.py            # backbones with features kept (the first run fills the cache), then augmentation by probe
+    python benchmarks/study.py            # backbones with features kept (the first run fills the cache), then augmentation by probe, twice
     python benchmarks/study.py --empty    # backbones from an empty cache, converting the networks too
 
 On two idle cores it should take 120 s with features kept, 240 s from an empty cache, and 3 minutes for augmentation once the features
@@ -42,6 +42,7 @@ def main() -> None:
         print("\n".join(table(found)), file=sys.stderr)
         figures = {"empty" if arguments.empty else "kept": found["took"]}
         if not arguments.empty:
+            figures["augment, first time"] = study(AUGMENT, Path(folder) / "first-views")["took"]
             figures["augment"] = study(AUGMENT, Path(folder) / "augment", say=True)["took"]
     print(json.dumps({name: round(seconds, 1) for name, seconds in figures.items()}))
 
@@ -49,12 +50,14 @@ def main() -> None:
 @contextlib.contextmanager
 def cache(folder: Path | None) -> Iterator[None]:
     """Hold another cache folder for a while; the usual one for None."""
-    before = os.environ.get("SEEFIT_CACHE")
+    before = dict(os.environ)
     if folder is not None:
         os.environ["SEEFIT_CACHE"] = str(folder)
-    yield
-    if folder is not None and before is not None:
-        os.environ["SEEFIT_CACHE"] = before
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def study(vary: str, out: Path, *, say: bool = False) -> dict[str, Any]:

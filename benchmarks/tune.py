@@ -23,6 +23,7 @@ from pathlib import Path
 COMMAND = [sys.executable, "-c", "from seefit.cli.main import run; run()", "tune"]
 KILL_AFTER = 7  # trials
 MIDDLE_S = 1.0  # after the last of these ended
+TOLD = ("trial", "state", "score", "folds", "why")  # how a trial ended; its other columns are what it tried
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
             "trials": len(expected),
             "kills": kills,
             "lost": len(set(expected) - set(found)),
-            "twice": len(found) - len(set(found)),
+            "twice": len(found) - len({settings_of(trial) for trial in found}),
             "same": expected == found,
         }
     print(json.dumps(answer))
@@ -74,13 +75,18 @@ def search_with_kills(folder: Path, count: int) -> int:
     return kills
 
 
-def trials(folder: Path) -> list[tuple[str, ...]]:
+def trials(folder: Path) -> list[tuple[tuple[str, str], ...]]:
     """Return the trials that came to an end, each with its settings and how it ended, without its time."""
     file = folder / "trials.csv"
     if not file.is_file():
         return []
     with open(file, newline="", encoding="utf-8") as handle:
-        return [tuple(value for name, value in row.items() if name != "seconds") for row in csv.DictReader(handle)]
+        return [tuple((name, value) for name, value in row.items() if name != "seconds") for row in csv.DictReader(handle)]
+
+
+def settings_of(trial: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return what a trial tried alone."""
+    return tuple((name, value) for name, value in trial if name not in TOLD)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,19 @@ def test_arms_that_would_be_the_same_are_refused() -> None:
     assert error.value.hint == "Add --method finetune."
 
 
+def test_arms_that_differ_by_name_alone_are_refused() -> None:
+    for text, hint in (
+        ("hidden=64,128", "with --head hidden"),
+        ("focal-gamma=1,2", "with --loss focal"),
+        ("gallery=true,false", "another"),
+    ):
+        with pytest.raises(UsageError, match="Two arms would be the same") as error:
+            arms(text, method="finetune")
+        assert hint in (error.value.hint or "")
+    assert len(arms("hidden=64,128", method="finetune", head="hidden")) == 2
+    assert len(arms("momentum=0.8,0.9")) == 2, "the first beta of AdamW"
+
+
 def test_several_networks_in_a_fold_are_refused() -> None:
     with pytest.raises(UsageError, match="A study trains one network per fold"):
         arms("preset=fast,best")

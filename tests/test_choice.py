@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seefit.report.choice import choice_sentence
+from seefit.report.choice import choice_sentence, choice_table
 from seefit.report.words import LANGUAGES, Words
 
 DROPPED = {"backbone": "lite0", "images": 500, "balanced_accuracy": 0.7, "behind": 0.1, "error": 0.02}
@@ -34,6 +34,18 @@ def test_the_cheaper_one_is_told_with_the_one_it_was_preferred_to() -> None:
 @pytest.mark.parametrize(("why", "part"), [("only", "the only one"), ("time", "no time to compare"), ("folds", "too small for folds")])
 def test_nothing_was_compared(why: str, part: str) -> None:
     assert part in told(backbone="lite0", why=why, candidates=[])
+
+
+def test_the_table_has_the_best_first() -> None:
+    rated = {**NEAR, "images_per_second": 81.4}
+    table = choice_table({"candidates": [DROPPED, rated, BEST]}, Words("en"))
+    assert table is not None
+    assert [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in table.rows] == [
+        ["lite2", "80.0 %", "0.0", "0.0", "1,000", "–"],
+        ["lite1", "79.8 %", "0.2", "1.0", "1,000", "81"],
+        ["lite0", "70.0 %", "10.0", "2.0", "500", "–"],
+    ]
+    assert choice_table({"candidates": []}, Words("zh")) is None
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

@@ -72,7 +72,7 @@ def test_differences_are_paired_corrected_and_held_against_the_first() -> None:
     found = hold_against(base, [better, same])
     assert [one["verdict"] for one in found] == ["helps", "not shown"]
     gains = np.array([b.accuracy - a.accuracy for a, b in zip(base, better, strict=True)])
-    assert found[0]["figures"]["balanced_accuracy"] == corrected_t(gains, 0.5).to_json()
+    assert found[0]["figures"]["balanced_accuracy"] == corrected_t(gains, 0.5, arms=2).to_json()
     assert found[0]["p_holm"] == pytest.approx(2 * corrected_t(gains, 0.5).p)
     assert hold_against(better, [base])[0]["verdict"] == "hurts"
 

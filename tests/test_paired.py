@@ -32,6 +32,9 @@ def test_the_detectable_difference_is_found_80_times_in_100() -> None:
     found = corrected_t(FOLDS, 0.5)
     error = math.sqrt((1 / 6 + 0.5) * FOLDS.var(ddof=1))
     assert nct.sf(t.ppf(0.975, 5), 5, found.detectable / error) == pytest.approx(0.8, abs=1e-6)
+    several = corrected_t(FOLDS, 0.5, arms=4)
+    assert nct.sf(t.ppf(1 - 0.025 / 4, 5), 5, several.detectable / error) == pytest.approx(0.8, abs=1e-6)
+    assert (several.p, several.low, several.high) == (found.p, found.low, found.high)
 
 
 def test_turning_the_arms_round_turns_the_difference_round() -> None:

@@ -103,6 +103,29 @@ def test_the_list_tells_where_runs_came_from(folder: Path) -> None:
     assert good["from"] == [{"kind": "tune", "from": str(folder / "search-1")}]
 
 
+def test_winners_are_listed_where_studies_and_searches_keep_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "runs").mkdir()
+    (folder / "good").rename(folder / "runs" / "mine")
+    for kind, maker, name in (("studies", "study", "winner"), ("tunes", "tune", "winner-2")):
+        shutil.copytree(folder / "runs" / "mine", folder / kind / "cells" / name)
+        record_parent(folder / kind / "cells" / name, maker, folder / kind / "cells")  # type: ignore[arg-type]
+    listed = seefit("runs", "--json").json["runs"]
+    assert {run["run"]: [parent["kind"] for parent in run["from"]] for run in listed} == {
+        "runs/mine": [],
+        "studies/cells/winner": ["study"],
+        "tunes/cells/winner-2": ["tune"],
+    }
+    assert [run["run"] for run in seefit("runs", "tunes", "--json").json["runs"]] == ["tunes/cells/winner-2"]
+    assert "tuned by cells" in seefit("runs").out
+    config = folder / "runs" / "mine" / "config.yaml"
+    heir = Path("tunes/cells/winner-2").absolute()
+    config.write_text(config.read_text().replace("resolved:\n", f"resolved:\n  extended_from: {heir}\n"))
+    answer = seefit("runs", "--delete", "tunes/cells/winner-2")
+    assert (answer.code, "extended by mine" in answer.err, heir.is_dir()) == (4, True, True)
+    assert seefit("runs", "--delete", "studies/cells/winner").code == 0
+
+
 def test_a_run_that_another_extends_is_kept(folder: Path) -> None:
     config = folder / "begun" / "config.yaml"
     config.write_text(config.read_text().replace("resolved:\n", f"resolved:\n  extended_from: {folder / 'good'}\n"))

@@ -71,6 +71,8 @@ def test_the_share_of_images_is_no_setting_of_a_run() -> None:
         ({"method": "finetune", "lr": {"low": 1, "high": 0.1}}, "Bad range: lr"),
         ({"method": "finetune", "lr": {"low": 0, "high": 0.1, "log": True}}, "low above 0"),
         ({"method": "finetune", "lr": {"low": 0.1, "hihg": 0.2}}, "Did you mean 'high'"),
+        ({"method": "finetune", "hidden": [64, 128]}, "Trials would differ by name alone: hidden"),
+        ({"method": "finetune", "gallery": [True, False], "lr": ["0.1", "0.2"]}, "Trials would differ by name alone: gallery"),
         ({"method": "finetune", "class_weights": ["none", "prior"]}, "Cannot be compared epoch by epoch"),
     ],
 )

@@ -172,14 +172,44 @@ def test_the_words_follow_the_verdict(studied: Study) -> None:
         0.15,
         {"value": 0.007, "low": -0.003, "high": 0.017, "p": 0.15, "folds": 15, "effect": 0.3, "detectable": 0.012},
     )
-    said = "+0.7 points [−0.3, +1.7], p = 0.15, 15 folds: not shown to help; smallest difference that these folds show in 8 of 10 cases: "
-    assert page.tell_arm(found["arms"][1], 15, EN) == f"{said}1.2 points"
+    said = "+0.7 points [−0.3, +1.7], p = 0.15, 15 folds: not shown to help; smallest difference that these folds show in 8 of 10 cases, "
+    assert page.tell_arm(found["arms"][1], 15, EN) == f"{said}among so many arms: 1.2 points"
+
+
+def test_an_interval_on_one_side_is_not_called_shown(studied: Study) -> None:
+    found = json.loads(json.dumps(studied.found))
+    against = found["arms"][1]["against"]
+    against["figures"]["balanced_accuracy"] |= {"value": 0.02, "low": 0.001, "high": 0.039}
+    against |= {"p_holm": 0.08, "verdict": "not shown"}
+    html = page.build_study(found, EN, name="study")
+    assert "None is shown to be better or worse than none. An interval that lies on one side of the dashed line is drawn grey" in html
+
+
+def test_arms_that_cost_differently_are_drawn_over_their_cost(studied: Study) -> None:
+    found = json.loads(json.dumps(studied.found))
+    assert "All arms ship a network of the same size" in page.build_study(found, EN, name="study")
+    found["arms"][1] |= {"image_size": 448, "images_per_second": 20.0}  # as many parameters
+    html = page.build_study(found, EN, name="study")
+    assert 'id="study-costs"' in html
+    assert "network of the same size" not in html
+
+
+def test_the_best_arm_comes_first(studied: Study) -> None:
+    found = json.loads(json.dumps(studied.found))
+    found["arms"][0]["figures"]["balanced_accuracy"]["mean"], found["arms"][1]["figures"]["balanced_accuracy"]["mean"] = 0.6, 0.7
+    assert [arm["name"] for arm in page.ranked(found["arms"])] == ["balanced", "none"]
+    html = page.build_study(found, EN, name="study")
+    assert "On average balanced has 70.0" in html.replace("\N{NO-BREAK SPACE}", " ")
+    assert "the others are held against none" in html
 
 
 def test_amount_of_data(warm: Path, tmp_path: Path, no_page: None) -> None:
     found = begin(warm, tmp_path / "amount", "amount=1,0.5").found
     whole, half = found["arms"]
     assert half["learnt"] == pytest.approx(whole["learnt"] / 2, abs=1)
+    less = "It held its own with less data; the model that ships learns from all there is."
+    assert less not in page.tell_winner({**found, "winner": found["winner"] | {"arm": "1"}}, EN)
+    assert less in page.tell_winner({**found, "winner": found["winner"] | {"arm": "0.5"}}, EN)
 
 
 def test_corrected_labels_are_learnt_and_never_judged_by(studied: Study, warm: Path, tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def test_trials_differ_and_an_exhausted_space_ends(tmp_path: Path) -> None:
     assert tried[0] == SPACE.usual()
 
 
+def test_trials_that_differ_in_what_nothing_looks_at_are_one(tmp_path: Path) -> None:
+    space = make_space({"method": "finetune", "head": ["linear", "hidden"], "hidden": [64, 128]}, ())
+    tried = search(tmp_path, space, 50)
+    assert sorted((params["head"], params["hidden"]) for params in tried if params["head"] == "hidden") == [("hidden", 64), ("hidden", 128)]
+    assert len(tried) == 3, "a linear head has no hidden units"
+
+
 def test_the_same_seed_proposes_the_same_also_in_two_parts(tmp_path: Path) -> None:
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()

@@ -88,6 +88,7 @@ def test_what_ships_is_what_is_counted(task: Task, extractor: FeatureExtractor) 
     assert found["parameters"] == weights + 2 * (extractor.width + 1)
     assert found["size_mb"] >= 0
     assert found["engine"] == extractor.engine.name
+    assert cost_of(extractor, task.pool, hidden=8)["parameters"] == weights + 8 * (extractor.width + 1) + 2 * 9
 
 
 def test_networks_take_turns_and_their_fastest_counts(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,11 +127,16 @@ def test_views_of_one_image_are_not_neighbours_that_tell_of_classes() -> None:
     assert found["own"] == pytest.approx(0.5, abs=0.15)  # counted with the views of the image itself: 0.85
 
 
-def test_a_decision_curve_is_for_two_classes(task: Task) -> None:
+def test_a_decision_curve_is_of_one_of_two_classes_or_the_mean_over_more(task: Task) -> None:
     from dataclasses import replace
 
     sure = np.eye(2)[task.pool.labels]
     found = curve_of(sure, task.pool, 0)
     assert found is not None
     assert found["area"] == pytest.approx(0.5)  # half of the images are found, and no false alarm
-    assert curve_of(np.eye(3)[task.pool.labels], replace(task.pool, classes=("a", "b", "c")), 0) is None
+    third = np.where(np.arange(COUNT) % 3 == 2, 2, task.pool.labels)
+    several = curve_of(np.eye(3)[third], replace(task.pool, classes=("a", "b", "c"), labels=third), 0)
+    assert several is not None
+    assert (found["class"] is None, several["class"]) == (False, None)
+    assert several["area"] == pytest.approx(1 / 3)  # the mean over classes: a third is found of each
+    assert curve_of(np.eye(101)[third], replace(task.pool, classes=tuple(map(str, range(101))), labels=third), 0) is None

@@ -27,7 +27,8 @@ from seefit.members import backbones_here
 from seefit.models.backbone import is_converted
 from seefit.parts import Part
 from seefit.promises import head_seconds, seconds_per_image
-from seefit.report.choice import choice_sentence
+from seefit.report.choice import choice_sentence, choice_table
+from seefit.report.page import Table
 from seefit.report.words import Words
 from seefit.settings import AUTO, Settings
 from seefit.training.features import FeatureExtractor
@@ -137,8 +138,18 @@ def settle_backbone(
             write_text(kept, to_json(choice))
     else:
         return settings, None
-    console.say(choice_sentence(choice, Words("en")).replace("\N{NO-BREAK SPACE}", " "))
+    words = Words("en")
+    for line in (choice_sentence(choice, words), *_table_lines(choice_table(choice, words))):
+        console.say(line.replace("\N{NO-BREAK SPACE}", " "))
     return settings.model_copy(update={"backbone": choice["backbone"], "minutes": None}), choice
+
+
+def _table_lines(table: Table | None) -> list[str]:
+    if table is None:
+        return []
+    rows = [table.header, *table.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
+    return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
 def choose_backbone(

@@ -20,6 +20,7 @@ from seefit.lineage import Parent, read_parents
 
 LOCK = ".lock"
 RUNS = Path("runs")
+KEPT_IN = ("runs", "studies", "tunes")  # below the working folder
 CONFIG = "config.yaml"
 STARTED_IN = "started_in"  # under `resolved` in config.yaml: the folder that relative paths are meant from; at first nothing else is there
 STATES = ("finished", "running", "unfinished")
@@ -221,11 +222,15 @@ class Listed:
     parents: list[Parent]
 
 
-def list_runs(folder: Path = RUNS) -> list[Listed]:
-    """Return every run below a folder, newest first."""
-    if not folder.is_dir():
-        return []
-    found = [_listed(config.parent) for config in folder.glob("*/config.yaml") if is_run(config.parent)]
+def list_runs(*folders: Path) -> list[Listed]:
+    """Return the runs in some folders, and the winners of studies and searches in them, newest first.
+
+    Args:
+        folders: Those of the working folder that runs, studies and searches are kept in when none is named.
+    """
+    places = [folder for folder in folders or map(Path, KEPT_IN) if folder.is_dir()]
+    configs = [config for folder in places for kind in ("*", "*/winner*") for config in sorted(folder.glob(f"{kind}/config.yaml"))]
+    found = [_listed(config.parent) for config in configs if is_run(config.parent)]
     return sorted(found, key=lambda run: (-run.created, str(run.run)))
 
 
@@ -316,7 +321,8 @@ def _listed(run: Path) -> Listed:
 def delete_runs(folders: Sequence[Path]) -> None:
     """Delete run folders: only what training made, only when no process works in any, and either all or none.
 
-    A run that another one beside it extends stays, unless that one is deleted with it: it holds the older images' names and weights.
+    A run that another one extends, beside it or in `KEPT_IN`, stays unless that one is deleted with it: it holds the older images'
+    names and weights.
 
     Raises:
         RunError: One is no run, is in use, is a link, or is extended by another; then nothing is deleted.
@@ -343,9 +349,11 @@ def _undeletable(run: Path) -> RunError | None:
 def _extended(run: Path, doomed: Sequence[Path]) -> RunError | None:
     """Return the error where a run that stays extends this one."""
     gone = {other.resolve() for other in doomed}
+    above = run.absolute().parents  # of runs/run, and of studies/study/winner
+    places = dict.fromkeys([above[0], *(base / name for base in above[1:3] for name in KEPT_IN)])
     heirs = [
         other.run.name
-        for other in list_runs(run.absolute().parent)
+        for other in list_runs(*places)
         if other.run.resolve() not in gone and any(one.kind == "extend" and one.path.resolve() == run.resolve() for one in other.parents)
     ]
     if not heirs:

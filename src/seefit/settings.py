@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,6 +147,12 @@ ALIASES = {
 AUTO = "auto"  # as a backbone: it is chosen by the training images
 EPOCHS, SCRATCH_EPOCHS = 12, 30  # unless --epochs says otherwise
 METHODS = {"fast": "probe", "balanced": "finetune", "best": "finetune"}  # what a preset does unless --method says otherwise
+HEEDED_WITH: dict[str, tuple[str, tuple[str, ...]]] = {  # looked at only where another setting has one of these values
+    "hidden": ("head", ("hidden",)),
+    "momentum": ("optimiser", ("momentum", "adam", "adamw")),
+    "focal_gamma": ("loss", ("focal",)),
+}
+UNHEEDED = ("gallery",)  # what a run keeps and shows, but does not learn from
 RESOLVED = "resolved"  # the section of config.yaml that says what the run made of the settings; not read back
 
 
@@ -163,6 +170,21 @@ def make_settings(given: dict[str, Any]) -> Settings:
         raise
     raise_all(_contradictions(settings))
     return settings
+
+
+def heeded(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some settings, given by name, that what is learnt depends on.
+
+    Args:
+        given: Name → value; what is not in it has its default.
+    """
+
+    def value(name: str) -> Any:
+        return given.get(name, Settings.model_fields[name].default)
+
+    needed = {name: HEEDED_WITH[name] for name in given if name in HEEDED_WITH}
+    idle = {name for name, (other, values) in needed.items() if value(other) not in values}
+    return {name: found for name, found in given.items() if name not in idle and name not in UNHEEDED}
 
 
 def read_settings(path: Path, overrides: dict[str, Any]) -> Settings:

@@ -150,7 +150,9 @@ def summary(
 
 @lookups.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Where the run folders are.")] = Path("runs"),
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where the run folders are.", show_default="runs, and the winners in studies and tunes")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Only runs on data with this in its name.", show_default="all")] = None,
     backbone: Annotated[str | None, typer.Option(help="Only runs of backbones with this in their name.", show_default="all")] = None,
     state: Annotated[str | None, typer.Option(help="Only finished, running or unfinished ones.", show_default="all")] = None,

@@ -16,7 +16,7 @@ PIPE_COLUMNS = 160  # wide enough for a run on one line when stdout is no termin
 
 
 def runs(
-    folder: Path,
+    folder: Path | None,
     *,
     data: str | None = None,
     backbone: str | None = None,
@@ -25,10 +25,10 @@ def runs(
     delete: Sequence[Path] = (),
     json_output: bool = False,
 ) -> int:
-    """List the runs below a folder, or delete some.
+    """List runs and the winners of studies and searches, or delete some.
 
     Args:
-        folder: Where the run folders are.
+        folder: Where they are; `seefit.runs.KEPT_IN` when None.
         data: As in `seefit.runs.select_runs`.
         backbone: Likewise.
         state: Likewise.
@@ -44,14 +44,15 @@ def runs(
         delete_runs(delete)
         print(to_json({"deleted": [str(run) for run in delete]}) if json_output else "\n".join(f"deleted {run}" for run in delete))
         return 0
-    everything = list_runs(folder)
+    everything = list_runs(*([folder] if folder else []))
+    where = folder or "runs, studies and tunes"
     found = select_runs(everything, data=data, backbone=backbone, state=state, sort=sort)
     if json_output:
         print(to_json({"runs": [_record(run) for run in found]}))
     elif not everything:
-        print(f"No runs in {folder}. Start one with: seefit train DATA")
+        print(f"No runs in {where}. Start one with: seefit train DATA")
     elif not found:
-        print(f"None of the {len(everything)} runs in {folder} is such a one.")
+        print(f"None of the {len(everything)} runs in {where} is such a one.")
     else:
         _print_table(found)
     return 0

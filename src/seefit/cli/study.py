@@ -10,7 +10,7 @@ from seefit.cli.show import stdout_console
 from seefit.console import Console, one_line
 from seefit.errors import UsageError
 from seefit.files import to_json, write_text
-from seefit.report.study import build_study, tell_arm, tell_winner
+from seefit.report.study import build_study, ranked, tell_arm, tell_winner
 from seefit.report.words import Words
 from seefit.studies.folder import PAGE, is_study, read_question
 from seefit.studies.study import FOLDS, Study, run_study
@@ -99,10 +99,11 @@ def show_study(finished: Study, page: Path, *, costs: bool = False, json_output:
         print(to_json({"study": str(finished.path), "page": str(page), **found, "arms": arms}))
         return
     count, terminal = found["folds"] * found["repeats"], stdout_console()
-    print(f"\n{found['images']:,} images, {count} folds ({found['repeats']} times {found['folds']}): mean ± spread over folds")
-    terminal.print(_figures(found["arms"]))
+    arms = ranked(found["arms"])
+    print(f"\n{found['images']:,} images, {count} folds ({found['repeats']} times {found['folds']}): mean ± spread over folds, best first")
+    terminal.print(_figures(arms))
     if costs:
-        terminal.print(_costs(found["arms"]))
+        terminal.print(_costs(arms))
         print("gap: mean distance between learnt and held-out images of a fold; MB and images/s of the graph that ships, measured here\n")
     for arm in found["arms"][1:]:
         print(f"  {one_line(arm['name'])}: {tell_arm(arm, count, words)}")

@@ -53,7 +53,8 @@ class Paired:
         p: Two-sided.
         folds: Differences behind it.
         effect: The mean difference in standard deviations of a fold's difference.
-        detectable: The true difference that such folds show (two-sided at 5 %) 80 times in 100.
+        detectable: The true difference that such folds show 80 times in 100, two-sided at 5 %; with several arms at 5 % over their
+            number, which is Holm's first step.
     """
 
     value: float
@@ -69,7 +70,7 @@ class Paired:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def corrected_t(differences: ArrayLike, share_test_over_train: float) -> Paired:
+def corrected_t(differences: ArrayLike, share_test_over_train: float, *, arms: int = 1) -> Paired:
     """Judge the differences between two arms over the folds of a repeated cross-validation.
 
     The corrected resampled t test: t = mean / sqrt((1/J + n_test/n_train) s^2) with J - 1 degrees of freedom (Nadeau & Bengio 2003,
@@ -79,6 +80,7 @@ def corrected_t(differences: ArrayLike, share_test_over_train: float) -> Paired:
     Args:
         differences: (J,) one per fold of every repeat, the same folds for both arms; two at least.
         share_test_over_train: Images of a test fold over those it is trained on: 1/2 for three folds.
+        arms: How many are held against the same one: what is ``detectable`` grows with their number; p and interval are of this one.
 
     Raises:
         ValueError: Fewer than two differences, numbers that are not finite, or a share that is not above 0.
@@ -97,7 +99,8 @@ def corrected_t(differences: ArrayLike, share_test_over_train: float) -> Paired:
         return Paired(value, value, value, 1.0, folds, 0.0, 0.0)
     edge = float(stdtrit(folds - 1, (1 + LEVEL) / 2))
     p = float(2 * stdtr(folds - 1, -abs(value) / error))
-    detectable = float(nctdtrinc(folds - 1, 1 - POWER, edge)) * error
+    strict = float(stdtrit(folds - 1, 1 - ALPHA / arms / 2))
+    detectable = float(nctdtrinc(folds - 1, 1 - POWER, strict)) * error
     return Paired(value, value - edge * error, value + edge * error, p, folds, value / spread, detectable)
 
 

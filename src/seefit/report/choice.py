@@ -1,10 +1,11 @@
-"""Why a run has the network that it has, where the images chose it: one sentence for the console and the report."""
+"""Why a run has the network that it has, where the images chose it: one sentence and a table, for the console and the report."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from seefit.drawing import shown
+from seefit.report.page import Table
 from seefit.report.words import Words
 
 
@@ -29,6 +30,31 @@ def choice_sentence(choice: dict[str, Any], words: Words) -> str:
     if left_out:
         told.append(words("choice.left_out", names=words("format.comma").join(shown(other, 80) for other in left_out)))
     return words.sentences(*told)
+
+
+def choice_table(choice: dict[str, Any], words: Words) -> Table | None:
+    """Return how the networks that were compared stand, the best first; None where nothing was compared.
+
+    Args:
+        choice: As for `choice_sentence`.
+        words: The language.
+    """
+    judged = [candidate for candidate in choice["candidates"] if candidate["images"]]
+    if not judged:
+        return None
+    header = [words(f"choice.{key}") for key in ("network", "balanced", "behind", "error", "images", "rate")]
+    rows = [
+        [
+            shown(candidate["backbone"], 80),
+            words.percent(candidate["balanced_accuracy"]),
+            f"{100 * candidate['behind']:.1f}",
+            f"{100 * candidate['error']:.1f}",
+            f"{candidate['images']:,}",
+            "–" if candidate.get("images_per_second") is None else f"{candidate['images_per_second']:,.0f}",
+        ]
+        for candidate in sorted(judged, key=lambda one: (-one["images"], one["behind"]))
+    ]
+    return Table(header, rows)
 
 
 def _figure(candidate: dict[str, Any], choice: dict[str, Any], words: Words) -> str:

@@ -223,7 +223,9 @@ def _benefit(found: dict[str, Any], names: dict[str, str], words: Words) -> Sect
     picture = Picture("curves", svg(figure, "curves", words("compare.curves_alt", **told)), words("compare.curves_says", **told), numbers)
     areas = [[labels[one["run"]], _plain(100 * one["area"]), cost_text(words, Estimate(**one["gain"]))] for one in curves["runs"]]
     table = Table([words("compare.model"), words("compare.head_area"), words("head.gain")], areas)
-    lead = [words("compare.curves_lead", name=shown(curves["class"], 48)), words("benefit.lead")]
+    looked_for = curves["class"]
+    whose = words("benefit.lead_mean") if looked_for is None else words("compare.curves_lead", name=shown(looked_for, 48))
+    lead = [whose, words("benefit.lead")]
     return Section("curves", words("compare.curves"), lead, [picture], [(words("compare.areas"), table)])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from seefit.drawing import shown, svg
 from seefit.report.axes import Floats
 from seefit.report.benefit import benefit_section
-from seefit.report.choice import choice_sentence
+from seefit.report.choice import choice_sentence, choice_table
 from seefit.report.confusion import confusion_section
 from seefit.report.curves import curves_section
 from seefit.report.decide import decide_section
@@ -150,6 +150,9 @@ def method_section(record: Record, words: Words) -> Section:
                 Table([words("head.file"), words("head.reason")], skipped, prose=True),
             )
         )
+    choice = record.metrics.get("choice")
+    if choice and (compared := choice_table(choice, words)):
+        folded.insert(0, (words("choice.table"), compared))
     tables = [(words("method.made"), Table(pair, made, prose=True)), (words("method.seconds"), Table(pair, seconds))]
     return Section("method", words("method.title"), _method_lead(record, words), tables=tables, folded=folded)
 

@@ -79,7 +79,8 @@ def tell_winner(found: dict[str, Any], words: Words) -> str:
     """
     winner = found["winner"]
     why = words("study.won" if winner["shown"] else "study.stays", arm=shown(winner["arm"], 60))
-    return words.sentences(why, _scored(winner, words))
+    less = found["vary"]["name"] == "amount" and float(winner["arm"]) < 1
+    return words.sentences(why, *([words("study.all_there_is")] if less else []), _scored(winner, words))
 
 
 def _scored(winner: dict[str, Any], words: Words) -> str:
@@ -112,19 +113,23 @@ def _verdict(found: dict[str, Any], words: Words) -> Verdict:
     return Verdict("better" if winner["shown"] else "unsure", title, lines, problems=problems, steps=steps, fine=words("study.fine"))
 
 
+def ranked(arms: Sequence[Arm]) -> list[Arm]:
+    """Return the arms by their mean, the best first."""
+    return sorted(arms, key=lambda arm: -(arm["figures"][HEADLINE]["mean"] or 0.0))
+
+
 def _arms(found: dict[str, Any], words: Words) -> Section:
-    arms = found["arms"]
+    arms, base = ranked(found["arms"]), found["arms"][0]
     means = [arm["figures"][HEADLINE]["mean"] or 0.0 for arm in arms]
-    best, least = int(np.argmax(means)), int(np.argmin(means))
     drawn = draw_arms(
         [arm["name"] for arm in arms], [np.array(arm["scores"], np.float64) for arm in arms], x_label=words("study.axis.balanced")
     )
-    values = {"best": shown(arms[best]["name"], 40), "high": words.percent(means[best]), "low": words.percent(means[least])}
-    says = words("study.arms_says", least=shown(arms[least]["name"], 40), **values)
+    values = {"best": shown(arms[0]["name"], 40), "high": words.percent(means[0]), "low": words.percent(means[-1])}
+    says = words("study.arms_says", least=shown(arms[-1]["name"], 40), **values)
     alt = words("study.arms_alt", count=len(arms), **values)
     header = [words("study.arm"), *(words(f"study.figure.{name}") for name in FIGURES), words("study.learnt")]
     rows = [[shown(arm["name"], 48), *(_cell(arm["figures"][name], name, words) for name in FIGURES), f"{arm['learnt']:,}"] for arm in arms]
-    lead = [words("study.arms_lead", folds=found["folds"] * found["repeats"]), words("study.balanced_means")]
+    lead = [words("study.arms_lead", folds=found["folds"] * found["repeats"], base=shown(base["name"], 40)), words("study.balanced_means")]
     picture = Picture("study-arms", svg(drawn, "study-arms", alt), says, None)
     return Section("arms", words("study.arms"), lead, [picture], [(words("study.arms_table"), Table(header, rows))])
 
@@ -145,12 +150,14 @@ def _differences(found: dict[str, Any], words: Words) -> Section | None:
         return None
     count, base = found["folds"] * found["repeats"], shown(found["arms"][0]["name"], 40)
     numbers = np.array([[arm["against"]["figures"][HEADLINE][end] for end in ("value", "low", "high")] for arm in others], np.float64)
-    drawn = draw_differences([arm["name"] for arm in others], *numbers.T, x_label=words("study.axis.points"), base=base)
-    helped = [shown(arm["name"], 40) for arm in others if arm["against"]["verdict"] == "helps"]
-    hurt = [shown(arm["name"], 40) for arm in others if arm["against"]["verdict"] == "hurts"]
+    verdicts = [arm["against"]["verdict"] for arm in others]
+    values, lows, highs = numbers.T
+    drawn = draw_differences([arm["name"] for arm in others], values, lows, highs, verdicts, x_label=words("study.axis.points"), base=base)
+    helped, hurt = ([shown(arm["name"], 40) for arm in others if arm["against"]["verdict"] == verdict] for verdict in ("helps", "hurts"))
     said = [words("study.helped", names=words.names(helped))] if helped else []
     said += [words("study.hurt", names=words.names(hurt))] if hurt else []
-    says = words.sentences(*(said or [words("study.none_shown", base=base)]))
+    near = any(not low <= 0 <= high and said == "not shown" for (_, low, high), said in zip(numbers.tolist(), verdicts, strict=True))
+    says = words.sentences(*(said or [words("study.none_shown", base=base)]), *([words("study.near")] if near else []))
     lead = [words("study.differences_lead", base=base), *(f"{shown(arm['name'], 40)}: {tell_arm(arm, count, words)}" for arm in others)]
     lead.append(words("study.pairs"))
     picture = Picture(
@@ -187,7 +194,8 @@ def _costs(found: dict[str, Any], words: Words) -> Section:
     table = Table(header, [[shown(arm["name"], 48), *_cost_cells(arm, words)] for arm in arms])
     lead = [words("study.costs_lead"), words("study.stability")]
     rates = [round(arm["images_per_second"]) for arm in arms]
-    pictures = [_pareto(found, words)] if len({arm["parameters"] for arm in arms}) > 1 else []
+    networks = {(arm["backbone"], arm["image_size"], arm["features"], arm["parameters"]) for arm in arms}
+    pictures = [_pareto(found, words)] if len(networks) > 1 else []
     if not pictures:
         lead.append(words("study.same_cost", rate=f"{max(rates):,}"))
     return Section("costs", words("study.costs"), lead, pictures, [(words("study.costs_table"), table)])
@@ -250,7 +258,8 @@ def _curves(found: dict[str, Any], words: Words) -> Section | None:
         words("study.curves_says", **values),
         Table([words("axis.weight"), *(shown(name, 30) for name, _ in lines), names[0]], numbers),
     )
-    lead = [words("study.curves_lead", name=shown(arms[0]["curve"]["class"], 40))]
+    looked_for = arms[0]["curve"]["class"]
+    lead = [words("study.curves_mean") if looked_for is None else words("study.curves_lead", name=shown(looked_for, 40))]
     return Section("curves", words("study.curves"), lead, [picture], [(words("study.curves_table"), Table(header, rows))])
 
 

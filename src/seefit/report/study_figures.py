@@ -42,7 +42,14 @@ def draw_arms(names: Sequence[str], scores: Sequence[Floats], *, x_label: str = 
 
 
 def draw_differences(
-    names: Sequence[str], values: Floats, lows: Floats, highs: Floats, *, x_label: str = "points better or worse", base: str = "the same"
+    names: Sequence[str],
+    values: Floats,
+    lows: Floats,
+    highs: Floats,
+    verdicts: Sequence[str],
+    *,
+    x_label: str = "points better or worse",
+    base: str = "the same",
 ) -> Figure:
     """Draw the paired difference of each arm with its interval about a line that means no difference.
 
@@ -51,6 +58,7 @@ def draw_differences(
         values: (A,) differences of shares.
         lows: (A,) lower ends.
         highs: (A,) upper ends.
+        verdicts: A of ``helps``, ``hurts`` and ``not shown``, which give the colours.
         x_label: Words below the axis.
         base: What is written at the line.
     """
@@ -59,7 +67,7 @@ def draw_differences(
     with style():
         axes = place(figure, left=left, bottom=42, right=54, top=24)
         rows = np.arange(len(names))
-        tints = [colour("muted" if low <= 0 <= high else "accent" if low > 0 else "bad") for low, high in zip(lows, highs, strict=True)]
+        tints = [colour({"helps": "accent", "hurts": "bad"}.get(said, "muted")) for said in verdicts]
         axes.axvline(0, color=colour("ink"), linewidth=1, linestyle=(0, (4, 3)))
         axes.hlines(rows, 100 * lows, 100 * highs, colors=tints, linewidth=3, alpha=0.55)
         axes.scatter(100 * values, rows, c=tints, s=46, zorder=3)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seefit.errors import UsageError, raise_all, unknown_name
-from seefit.settings import ALIASES, ProbeSettings, Settings, make_settings
+from seefit.settings import ALIASES, HEEDED_WITH, ProbeSettings, Settings, heeded, make_settings
 from seefit.training.augment import parse_augmentation
 
 AMOUNT, CLEAN = "amount", "clean"  # of training images, and whether their labels are corrected: no settings of a run
@@ -137,4 +138,22 @@ def _blind(arms: list[Arm], vary: Vary) -> list[UsageError]:
         option = vary.name.replace("_", "-")
         expected, got = "a method that looks at it", "a probe, which does not"
         return [UsageError("All arms would be the same", where=f"--vary {option}", expected=expected, got=got, hint=hint)]
-    return []
+    seen = [(heeded(arm.settings.model_dump()), arm.amount, arm.fixes) for arm in arms]
+    return [
+        UsageError(
+            "Two arms would be the same",
+            where=f"--vary {vary.name.replace('_', '-')}",
+            expected="values that change what is learnt",
+            got=f"{arms[first].name} and {arms[second].name}",
+            hint=_hint_heeded(vary.name),
+        )
+        for first, second in itertools.combinations(range(len(arms)), 2)
+        if seen[first] == seen[second]
+    ]
+
+
+def _hint_heeded(name: str) -> str:
+    if name not in HEEDED_WITH:
+        return "Vary another setting"
+    other, values = HEEDED_WITH[name]
+    return f"It is looked at only with --{other} {' or '.join(values)}"

@@ -20,6 +20,7 @@ from seefit.evaluation.paired import FIGURES, figure_differences, holm, mcnemar,
 from seefit.studies.entrants import Entrant, describe, read_entrants, size_of, time_bundles
 
 RANKED_BY = "balanced_accuracy"
+MOST_CLASSES = 100  # of decision curves, as in the report of a run
 
 
 def compare_runs(runs: Sequence[Path], *, seed: int = 0, console: Console = QUIET) -> dict[str, Any]:
@@ -40,7 +41,8 @@ def compare_runs(runs: Sequence[Path], *, seed: int = 0, console: Console = QUIE
         - ``pairs``: for every two of them ``first`` (that of the higher rank) and ``second``, the ``difference`` of each figure (first
           minus second) with its paired interval, McNemar's ``p`` (by group where the images have groups), ``p_holm``, and ``verdict`` on
           accuracy: ``helps`` where the first is shown to be better.
-        - ``curves``: decision curves, for two classes; else None.
+        - ``curves``: decision curves of the class looked for, of more than two classes the mean over them, with None as ``class``;
+          None of more than `MOST_CLASSES`.
 
     Raises:
         UsageError: Fewer than two runs, or other test images, labels or classes.
@@ -75,7 +77,7 @@ def compare_runs(runs: Sequence[Path], *, seed: int = 0, console: Console = QUIE
         "classes": classes,
         "runs": [{**row, "front": {kind: on[i] for kind, on in fronts.items()}} for i, row in enumerate(rows)],
         "pairs": compare_pairs([str(one.run) for one in ranked], [one.probabilities for one in ranked], labels, groups, seed=seed),
-        "curves": _curves(ranked, labels, groups, seed) if len(classes) == 2 else None,
+        "curves": _curves(ranked, labels, groups, seed) if len(classes) <= MOST_CLASSES else None,
     }
 
 
@@ -132,15 +134,18 @@ def _figures(
 
 
 def _curves(ranked: Sequence[Entrant], labels: NDArray[np.intp], groups: NDArray[np.int64] | None, seed: int) -> dict[str, Any] | None:
-    """Return the decision curves of the class that is looked for; None where the test part holds one class only."""
-    if len(np.unique(labels)) < 2:
+    """Return the decision curves; None where the test part holds one class only."""
+    present = np.unique(labels).tolist()
+    if len(present) < 2:
         return None
-    record = ranked[0].record
-    counts = record.counts("train")
-    number, _ = positive_class(record.classes, [counts.get(name, 0) for name in record.classes])
-    found = [decision_curves(one.probabilities, labels, [number], groups=groups, seed=seed)[0] for one in ranked]
+    record, looked_for = ranked[0].record, None
+    if len(record.classes) == 2:
+        counts = record.counts("train")
+        number, _ = positive_class(record.classes, [counts.get(name, 0) for name in record.classes])
+        looked_for, present = record.classes[number], [number]
+    found = [decision_curves(one.probabilities, labels, present, groups=groups, seed=seed)[0] for one in ranked]
     return {
-        "class": record.classes[number],
+        "class": looked_for,
         "thresholds": THRESHOLDS.tolist(),
         "everything": np.round(found[0].everything, 5).tolist(),
         "runs": [

@@ -120,7 +120,7 @@ def hold_against(base: Sequence[Row], arms: Sequence[Sequence[Row]]) -> list[dic
     Returns:
         Per arm ``{"figures": {name: what `Paired` has, or None}, "p_holm", "verdict"}``.
     """
-    found = [{name: _difference(base, rows, name) for name in FIGURES} for rows in arms]
+    found = [{name: _difference(base, rows, name, len(arms)) for name in FIGURES} for rows in arms]
     corrected = holm([figures[HEADLINE].p if figures[HEADLINE] else 1.0 for figures in found])  # type: ignore[union-attr]
     return [
         {
@@ -132,12 +132,12 @@ def hold_against(base: Sequence[Row], arms: Sequence[Sequence[Row]]) -> list[dic
     ]
 
 
-def _difference(base: Sequence[Row], rows: Sequence[Row], name: str) -> Paired | None:
+def _difference(base: Sequence[Row], rows: Sequence[Row], name: str, arms: int) -> Paired | None:
     gains = np.array([getattr(own, name) - getattr(other, name) for own, other in zip(rows, base, strict=True)])
     if len(gains) < 2 or not np.isfinite(gains).all():
         return None
     shares = [float(np.mean([row.held_out / row.learnt for row in side])) for side in (base, rows)]
-    return corrected_t(gains, max(shares))  # where an arm learns from fewer images, the larger share is the more careful one
+    return corrected_t(gains, max(shares), arms=arms)  # where an arm learns from fewer images, the larger share is the more careful one
 
 
 def choose_winner(means: Sequence[float], verdicts: Sequence[str]) -> int:

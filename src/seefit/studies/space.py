@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seefit.errors import SeefitError, UsageError, raise_all, unknown_name
-from seefit.settings import ALIASES, ProbeSettings, Settings, make_settings
+from seefit.settings import ALIASES, HEEDED_WITH, UNHEEDED, ProbeSettings, Settings, heeded, make_settings
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -120,6 +120,12 @@ class Space:
         """
         drawn = {name: value for name, value in {**self.fixed, **params}.items() if name != SHARE}
         return make_settings({**base, **{name: value for name, value in drawn.items() if value is not None}})
+
+    def key(self, params: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+        """Return what tells a trial from others: what it drew, but for what nothing looks at beside the rest."""
+        share = {SHARE: params[SHARE]} if SHARE in params else {}
+        drawn = heeded({**self.fixed, **{name: value for name, value in params.items() if name != SHARE}})
+        return tuple(sorted({**share, **{name: value for name, value in drawn.items() if name in params}}.items()))
 
     def share(self, params: Mapping[str, Value]) -> float:
         """Return how much of each fold's training images a trial learns from."""
@@ -294,12 +300,27 @@ def _unfit(fixed: Mapping[str, Value], searched: Mapping[str, Choice | Range]) -
     if fixed["method"] == "probe":
         what, hint = f"one of {', '.join(_PROBE)} for a probe", "Leave it out, or write method: finetune"
         return [UsageError("A probe does not look at it", where=n, expected=what, got=n, hint=hint) for n in sorted(names - set(_PROBE))]
+    idle = [name for name in sorted(searched) if not _can_be_heeded(name, fixed, searched)]
+    if idle:
+        with_others = [f"{name} goes with {HEEDED_WITH[name][0]}: {HEEDED_WITH[name][1][0]}" for name in idle if name in HEEDED_WITH]
+        hint = ", ".join(["Leave it out", *with_others])
+        what = "what changes what is learnt"
+        return [UsageError("Trials would differ by name alone", where=", ".join(idle), expected=what, got=", ".join(idle), hint=hint)]
     weights = searched.get("class_weights")
     if "prior" in (weights.values if isinstance(weights, Choice) else [fixed.get("class_weights")]):
         hint = "Write class_weights: [none, balanced]"
         expected = "none or balanced where layers are trained"
         return [UsageError("Cannot be compared epoch by epoch", where="class_weights", expected=expected, got="prior", hint=hint)]
     return []
+
+
+def _can_be_heeded(name: str, fixed: Mapping[str, Value], searched: Mapping[str, Choice | Range]) -> bool:
+    if name not in HEEDED_WITH:
+        return name not in UNHEEDED
+    other, values = HEEDED_WITH[name]
+    domain = searched.get(other)
+    there = domain.values if isinstance(domain, Choice) else [fixed.get(other, _default(other))]
+    return any(value in values for value in there)
 
 
 def _normal(searched: Mapping[str, Choice | Range]) -> dict[str, Choice | Range]:

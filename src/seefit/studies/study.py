@@ -186,7 +186,8 @@ def _work(
         drawn = _train(number, arm, task, extractor, labels, kept, console)
     probabilities = kept.probabilities(number)
     curve = None if probabilities is None else curve_of(probabilities, task.pool, task.seed)
-    facts = cost_of(extractor, task.pool) | {"curve": curve, "map": drawn}
+    hidden = arm.settings.hidden if arm.settings.head == "hidden" else 0
+    facts = cost_of(extractor, task.pool, hidden) | {"curve": curve, "map": drawn}
     kept.keep_facts(number, facts)
     return facts
 

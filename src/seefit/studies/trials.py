@@ -167,7 +167,7 @@ def _propose(tried: Sequence[FrozenTrial], space: Space, seed: int) -> Mapping[s
     """Return settings that no trial had: seefit's own first, then what the estimator proposes, then any that are left."""
     import optuna
 
-    known = {_key(trial.params) for trial in tried}
+    known = {space.key(trial.params) for trial in tried}
     if not tried:
         return space.usual()
     if space.count is not None and len(known) >= space.count:
@@ -178,13 +178,11 @@ def _propose(tried: Sequence[FrozenTrial], space: Space, seed: int) -> Mapping[s
     scratch.add_trials(tried)
     for _ in range(ATTEMPTS):
         params = space.suggest(scratch.ask())
-        if _key(params) not in known:
+        if space.key(params) not in known:
             return params
     if space.count is None or space.count > MOST_LISTED:
         return None
-    left = [params for params in space.every() if _key(params) not in known]
+    left = [params for params in space.every() if space.key(params) not in known]
+    if not left:
+        return None
     return left[int(np.random.default_rng([seed, len(tried)]).integers(len(left)))]
-
-
-def _key(params: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(params.items()))

@@ -31,6 +31,7 @@ from seefit.training.viewed import count_views, viewed_features
 Ints = NDArray[np.intp]
 MAP_POINTS = 1_000
 TURNS = 3
+MOST_CLASSES = 100  # of a decision curve, as in the report of a run
 MB = 1e6
 FLOAT = 1  # of ONNX's types
 Made = TypeVar("Made")
@@ -162,16 +163,18 @@ def time_networks(extractors: Sequence[FeatureExtractor], pool: Pool) -> list[fl
     return [round(1 / max(fastest[id(extractor)], 1e-9), 1) for extractor in extractors]
 
 
-def cost_of(extractor: FeatureExtractor, pool: Pool) -> dict[str, Any]:
+def cost_of(extractor: FeatureExtractor, pool: Pool, hidden: int = 0) -> dict[str, Any]:
     """Return what an arm's network is: parameters and size of what ships.
 
     Args:
         extractor: Of the network.
         pool: With its classes.
+        hidden: Units of a layer in front of the linear one; 0 without one.
     """
     weights = (tensor for tensor in extractor.network.graph.initializer if tensor.data_type == FLOAT)  # others are shapes and axes
     numbers = sum(int(np.prod(tensor.dims)) for tensor in weights)
-    head = len(pool.classes) * (extractor.width + 1)
+    seen = hidden or extractor.width
+    head = hidden * (extractor.width + 1) + len(pool.classes) * (seen + 1)
     size = extractor.network.ByteSize() + extractor.preprocess.ByteSize() + 4 * head
     return {
         "backbone": extractor.backbone.name,
@@ -184,20 +187,27 @@ def cost_of(extractor: FeatureExtractor, pool: Pool) -> dict[str, Any]:
 
 
 def curve_of(probabilities: NDArray[np.float64], pool: Pool, seed: int) -> dict[str, Any] | None:
-    """Return the decision curve of an arm over the held-out images of the first repeat; None unless there are two classes.
+    """Return the decision curve of an arm over the held-out images of the first repeat: of two classes that of the one looked for, of
+    more the mean over classes, with no name as ``class``; None of more than `MOST_CLASSES`.
 
     Args:
         probabilities: (N, C) of all images, each by the head that had not seen it.
         pool: The images.
         seed: Of the bootstrap.
     """
-    if len(pool.classes) != 2:
+    if len(pool.classes) > MOST_CLASSES:
         return None
-    counts = np.bincount(pool.labels, minlength=2).tolist()
-    number, _ = positive_class(pool.classes, counts)
-    _, (curve,) = decision_curves(probabilities, pool.labels, [number], groups=pool.groups, seed=seed)
+    chosen = positive_class(pool.classes, np.bincount(pool.labels, minlength=2).tolist())[0] if len(pool.classes) == 2 else None
+    numbers = np.unique(pool.labels).tolist() if chosen is None else [chosen]
+    curve, _ = decision_curves(probabilities, pool.labels, numbers, groups=pool.groups, seed=seed)
     lines = {name: np.round(getattr(curve, name), 5).tolist() for name in ("model", "everything")}
-    return {"class": pool.classes[number], "thresholds": THRESHOLDS.tolist(), **lines, "area": curve.area, "gain": curve.gain.to_json()}
+    return {
+        "class": None if chosen is None else pool.classes[chosen],
+        "thresholds": THRESHOLDS.tolist(),
+        **lines,
+        "area": curve.area,
+        "gain": curve.gain.to_json(),
+    }
 
 
 def map_of(arm: Arm, task: Task, extractor: FeatureExtractor, console: Console) -> dict[str, Any] | None:
