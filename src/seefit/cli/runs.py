@@ -9,7 +9,7 @@ from pathlib import Path
 from seefit.cli.show import stdout_console
 from seefit.console import one_line
 from seefit.files import to_json
-from seefit.runs import Listed, delete_runs, list_runs, select_runs
+from seefit.runs import RUNS, Listed, delete_runs, list_runs, select_runs
 
 FROM = {"extend": "extends", "study": "chosen by", "tune": "tuned by"}
 PIPE_COLUMNS = 160  # wide enough for a run on one line when stdout is no terminal
@@ -45,14 +45,13 @@ def runs(
         print(to_json({"deleted": [str(run) for run in delete]}) if json_output else "\n".join(f"deleted {run}" for run in delete))
         return 0
     everything = list_runs(*([folder] if folder else []))
-    where = folder or "runs, studies and tunes"
     found = select_runs(everything, data=data, backbone=backbone, state=state, sort=sort)
     if json_output:
         print(to_json({"runs": [_record(run) for run in found]}))
     elif not everything:
-        print(f"No runs in {where}. Start one with: seefit train DATA")
+        print(f"No runs in {folder or RUNS}. Start one with: seefit train DATA")
     elif not found:
-        print(f"None of the {len(everything)} runs in {where} is such a one.")
+        print(f"None of the {len(everything)} runs{f' in {folder}' if folder else ''} is such a one.")
     else:
         _print_table(found)
     return 0
