@@ -5,12 +5,9 @@ Both come from images that the model knows but did not learn from: what they say
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-import numpy as np
 
 TOLD = ("reliability", "reliability_low", "reliability_high", "selective_coverage", "selective_accuracy", "selective_low", "selective_high")
 
@@ -79,11 +76,10 @@ class Confidence:
             The keys of `TOLD`: how many of the held-out images in the same bin were right, None for a bin without images; and how
             many of them are answered and right when everything is answered that is at least as sure as this one.
         """
-        alike = next((one.accuracy for one in self.bins if one.low < score <= one.high), Share(math.nan))
-        at = max(int(np.searchsorted([-point.score for point in self.curve], -score, side="right")) - 1, 0)
-        point = self.curve[at]
-        told = (None, None, None) if math.isnan(alike.value) else alike
-        return dict(zip(TOLD, (*told, point.coverage, *point.accuracy), strict=True))
+        alike = next((one.accuracy for one in self.bins if one.low < score <= one.high), (None, None, None))
+        as_sure = sum(point.score >= score for point in self.curve)
+        point = self.curve[max(as_sure - 1, 0)]
+        return dict(zip(TOLD, (*alike, point.coverage, *point.accuracy), strict=True))
 
     def point_for(self, coverage: float) -> Point:
         """Return the point whose coverage is nearest to the one wanted."""
