@@ -172,8 +172,8 @@ def test_the_words_follow_the_verdict(studied: Study) -> None:
         0.15,
         {"value": 0.007, "low": -0.003, "high": 0.017, "p": 0.15, "folds": 15, "effect": 0.3, "detectable": 0.012},
     )
-    said = "+0.7 points [−0.3, +1.7], p = 0.15, 15 folds: not shown to help; smallest difference that these folds show in 8 of 10 cases, "
-    assert page.tell_arm(found["arms"][1], 15, EN) == f"{said}among so many arms: 1.2 points"
+    said = "+0.7 points [−0.3, +1.7], p = 0.15, 15 folds: not shown to help; smallest difference that these folds show in 8 of 10 cases: "
+    assert page.tell_arm(found["arms"][1], 15, EN) == f"{said}1.2 points"
 
 
 def test_an_interval_on_one_side_is_not_called_shown(studied: Study) -> None:
