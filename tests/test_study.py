@@ -187,6 +187,7 @@ def test_an_interval_on_one_side_is_not_called_shown(studied: Study) -> None:
 
 def test_arms_that_cost_differently_are_drawn_over_their_cost(studied: Study) -> None:
     found = json.loads(json.dumps(studied.found))
+    assert not page.differ_in_cost(found["arms"])
     assert "All arms ship a network of the same size" in page.build_study(found, EN, name="study")
     found["arms"][1] |= {"image_size": 448, "images_per_second": 20.0}  # as many parameters
     html = page.build_study(found, EN, name="study")

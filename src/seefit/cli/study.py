@@ -10,7 +10,7 @@ from seefit.cli.show import stdout_console
 from seefit.console import Console, one_line
 from seefit.errors import UsageError
 from seefit.files import to_json, write_text
-from seefit.report.study import build_study, ranked, tell_arm, tell_winner
+from seefit.report.study import build_study, differ_in_cost, ranked, tell_arm, tell_winner
 from seefit.report.words import Words
 from seefit.studies.folder import PAGE, is_study, read_question
 from seefit.studies.study import FOLDS, Study, run_study
@@ -50,7 +50,7 @@ def study(
     """
     words = Words(lang)
     finished = _go_on(out, given, console) if vary is None else _begin(given, vary, folds, repeats, out, console)
-    show_study(finished, write_page(finished, words), json_output=json_output)
+    show_study(finished, write_page(finished, words), costs=differ_in_cost(finished.found["arms"]), json_output=json_output)
     return 0
 
 

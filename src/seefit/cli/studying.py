@@ -42,9 +42,15 @@ def compare(
     repeats: Repeats = None,
     folds: Folds = None,
     out: StudyFolder = None,
+    preset: o.Preset = None,
+    method: o.Method = None,
+    features: o.Features = None,
+    image_size: o.ImageSize = None,
     labels: o.Labels = None,
     root: o.Root = None,
     group_by: o.GroupBy = None,
+    max_skipped: o.MaxSkipped = None,
+    allow_leak: o.AllowLeak = None,
     html: Page = None,
     lang: Lang = "en",
     json: o.Json = False,
@@ -55,7 +61,8 @@ def compare(
 ) -> int:
     """Compare runs on the test images that all were judged on, or backbones on your images: which differences are more than chance."""
     console = Console(quiet=quiet)
-    of_data = {"repeats": repeats, "folds": folds, "out": out, "labels": labels, "root": root, "group_by": group_by, "device": device}
+    others = {"runs_or_data", "backbones", "html", "lang", "json", "quiet", "seed", "debug", "console"}
+    of_data = {name: value for name, value in locals().items() if name not in {*others, "others"}}
     from seefit.cli.recipes import compare_recipes, refuse_options
 
     if backbones is None:

@@ -194,11 +194,15 @@ def _costs(found: dict[str, Any], words: Words) -> Section:
     table = Table(header, [[shown(arm["name"], 48), *_cost_cells(arm, words)] for arm in arms])
     lead = [words("study.costs_lead"), words("study.stability")]
     rates = [round(arm["images_per_second"]) for arm in arms]
-    networks = {(arm["backbone"], arm["image_size"], arm["features"], arm["parameters"]) for arm in arms}
-    pictures = [_pareto(found, words)] if len(networks) > 1 else []
+    pictures = [_pareto(found, words)] if differ_in_cost(arms) else []
     if not pictures:
         lead.append(words("study.same_cost", rate=f"{max(rates):,}"))
     return Section("costs", words("study.costs"), lead, pictures, [(words("study.costs_table"), table)])
+
+
+def differ_in_cost(arms: Sequence[Arm]) -> bool:
+    """Return whether the arms ship different networks."""
+    return len({(arm["backbone"], arm["image_size"], arm["features"], arm["parameters"]) for arm in arms}) > 1
 
 
 COSTS = ("gap_loss", "gap_accuracy", "seconds", "best", "auc", "parameters", "size", "rate")
