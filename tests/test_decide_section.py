@@ -60,6 +60,9 @@ def test_equal_costs_leave_the_usual_line(tmp_path: Path) -> None:
         "At least 95\u00a0% of alarms right, where it was chosen",
     ]
     assert section.command.endswith("run --cost-fp 1 --cost-fn 5")
+    chinese = decide_section(decided(tmp_path / "zh"), Words("zh"))
+    assert chinese is not None
+    assert chinese.command.endswith("run --cost-fp 1 --cost-fn 5 --lang zh")
 
 
 def test_dear_misses_lower_the_line_and_the_page_says_what_that_saves(tmp_path: Path) -> None:
@@ -102,6 +105,7 @@ def test_the_same_images_for_both_and_none_at_all_are_said(tmp_path: Path) -> No
     bare = decide_section(record, EN)
     assert bare is not None
     assert bare.lead[1].startswith("No pictures were kept back")
+    assert bare.command == "", "the command would be refused"
     assert bare.pictures[0].says.startswith("At the usual line of 50\u00a0% mistakes cost ")
     assert [row[0] for row in bare.tables[0][1].rows] == ["The usual one: the likelier class"]
     with pytest.raises(UsageError, match=r"Costs cannot be weighed: .*run\. Expected two classes, .*got no pictures kept back \(--val\)\."):
@@ -139,7 +143,7 @@ def test_a_decision_curve_says_whether_acting_pays(tmp_path: Path) -> None:
     section = benefit_section(decided(tmp_path, costs=(1.0, 3.0)), EN)
     assert section is not None
     (picture,) = section.pictures
-    assert picture.says.startswith("Over all these weights, acting on the model is worth ")
+    assert picture.says.startswith("Over all these weights the model’s curve lies at ")
     assert picture.says.endswith("That is more than chance explains.")
     assert picture.table is not None
     assert [row[0] for row in picture.table.rows] == [f"{i}0\u00a0%" for i in range(1, 10)]

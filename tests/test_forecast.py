@@ -208,15 +208,25 @@ def outlook(now: float, low: float, high: float, times: int, *, sure: bool) -> d
 def made(*, sure: bool, low: float = -0.03, groups: int = 0, classes: bool = True, way: str = "probe") -> dict[str, Any]:
     ahead = [outlook(0.14, low, -0.01 if sure else 0.002, times, sure=sure) for times in (2, 4)]
     now = {"value": 0.14, "low": 0.12, "high": 0.16}
-    one = {"class": 1, "trained": 150, "judged": 180, "now": now, "ahead": [{k: v for k, v in o.items() if k != "change"} for o in ahead]}
+    curve = {
+        "points": [[50 * 2**i, 0.2 - 0.02 * i, 0.17 - 0.02 * i, 0.23 - 0.02 * i] for i in range(4)],
+        "line": [[50 * 2 ** (i / 2), 0.2 - 0.01 * i, 0.17 - 0.01 * i, 0.23 - 0.01 * i] for i in range(11)],
+    }
+    one = {
+        **curve,
+        "class": 1,
+        "trained": 150,
+        "judged": 180,
+        "now": now,
+        "ahead": [{k: v for k, v in o.items() if k != "change"} for o in ahead],
+    }
     return {
         "way": way,
         "engine": "openvino bf16",
         "images": 480,
         "repeats": 4,
         "groups": groups,
-        "points": [[50 * 2**i, 0.2 - 0.02 * i, 0.17 - 0.02 * i, 0.23 - 0.02 * i] for i in range(4)],
-        "line": [[50 * 2 ** (i / 2), 0.2 - 0.01 * i, 0.17 - 0.01 * i, 0.23 - 0.01 * i] for i in range(11)],
+        **curve,
         "present": 400,
         "now": now,
         "ahead": ahead,
@@ -274,10 +284,35 @@ def test_a_class_is_advised_with_its_own_number_of_pictures(tmp_path: Path, monk
     assert forecast_section(record_of(tmp_path / "none", None, monkeypatch), EN) is None
 
 
+def test_the_curves_of_classes_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = forecast_section(record_of(tmp_path, made(sure=True), monkeypatch), EN)
+    assert section is not None
+    _, picture = section.pictures
+    assert picture.says.startswith("Those of the 2 classes with most mistakes")
+    assert picture.table is not None
+    assert [row[0] for row in picture.table.rows] == ["dog", "cat"]
+    assert picture.table.rows[0][1:] == ["20.0\u00a0%", "18.0\u00a0%", "16.0\u00a0%", "14.0\u00a0%"]
+    older = made(sure=True)
+    older["classes"] = [{key: value for key, value in one.items() if key not in {"points", "line"}} for one in older["classes"]]
+    section = forecast_section(record_of(tmp_path / "older", older, monkeypatch), EN)
+    assert section is not None
+    assert len(section.pictures) == 1
+
+
+def test_a_run_without_a_curve_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = record_of(tmp_path, None, monkeypatch)
+    monkeypatch.setattr(Record, "insight", lambda _, name: {"part": "test"} if name == "trust" else None)
+    section = forecast_section(record, EN)
+    assert section is not None
+    assert section.lead[0].startswith("There is no learning curve")
+
+
 def test_the_first_screen_advises_more_pictures_where_they_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = [[step.text for step in find_steps(record_of(tmp_path / str(sure), made(sure=sure), monkeypatch), EN)] for sure in (True, False)]
     assert any(text.startswith("Collect more pictures to learn from. With 2 times as many") for text in told[0])
     assert not any("Collect more pictures to learn from" in text for text in told[1])
+    trained = find_steps(record_of(tmp_path / "trained", made(sure=True, way="finetune"), monkeypatch), EN)
+    assert any("On the network as it was before its training: With 2 times" in step.text for step in trained)
 
 
 def test_unknown_intervals_can_be_drawn() -> None:

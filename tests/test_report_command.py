@@ -44,6 +44,19 @@ def test_costs_move_the_line_and_json_says_where_it_is(run: Path, monkeypatch: p
     assert "a missed “defective” costs 9" in (run / "report.html").read_text()
 
 
+def test_json_says_what_the_page_says(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "SECTIONS", {"scores": sections.scores_section})
+    said = seefit("report", run, "--json").json
+    assert set(said) == {"report", "line", "verdict", "metrics", "insights"}
+    html = (run / "report.html").read_text()
+    assert said["verdict"]["title"] in html.replace("&quot;", '"')
+    assert all(set(problem) == {"grade", "title", "text"} for problem in said["verdict"]["problems"])
+    assert said["verdict"]["steps"][-1]["command"].startswith("seefit predict ")
+    assert said["metrics"]["test"]["accuracy"]["value"] >= 0
+    assert {"doctor", "trust", "decide", "diagnosis"} <= set(said["insights"])
+    assert "places" not in str(said["insights"])
+
+
 def test_costs_that_make_no_sense_are_exit_2_and_leave_the_page_alone(run: Path) -> None:
     error = seefit("report", run, "--cost-fp", "-1", "--json").error()
     assert error["message"] == "Bad cost: --cost-fp. Expected a finite number above 0, got -1."

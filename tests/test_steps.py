@@ -48,7 +48,7 @@ def test_training_that_still_rises_goes_on_for_longer(tmp_path: Path) -> None:
     run = record(tmp_path, network(np.linspace(0.5, 0.8, 12), np.linspace(0.5, 0.78, 12)))
     (step,) = training_steps(run, EN)
     assert step.text == (
-        "Train longer. Training is at 77\u00a0%, below 90\u00a0%, and still rises: +2.7 points an epoch "
+        "Train longer. Training is at 77.3\u00a0%, below 90\u00a0%, and still rises: +2.7 points an epoch "
         "(95\u00a0% interval: +2.7 to +2.7, over the last 4 epochs). For 1,000 training pictures about 32 epochs are usual."
     )
     assert step.command == f"seefit resume {tmp_path.name} --epochs 32"
@@ -100,7 +100,7 @@ def test_what_went_wrong_in_training_is_a_problem(tmp_path: Path) -> None:
     path.write_text(json.dumps(network(np.linspace(0.5, 0.8, 12), np.linspace(0.5, 0.78, 12))))
     (problem,) = training_problems(good, EN)
     assert (problem.grade, problem.title) == ("note", "It has not learnt enough")
-    assert problem.text.startswith("It has not learnt enough yet: 77\u00a0% of its own pictures")
+    assert problem.text.startswith("It has not learnt enough yet: 77.3\u00a0% of its own pictures")
     path.write_text(json.dumps(network(np.concatenate([np.linspace(0.5, 0.9, 6), np.full(6, 0.1)]), np.full(12, 0.5))))
     run = replace(good, history=[{"loss": f"{loss}"} for loss in (0.8, 0.4, 1.2)])
     (problem,) = training_problems(run, EN)
@@ -111,7 +111,7 @@ def test_what_was_found_is_told_without_validation_too() -> None:
     few = network(np.array([0.5, 0.6]), np.full(2, np.nan))["networks"][0]["diagnosis"]
     assert (
         found_sentence(EN, few, [0.8, 0.7])
-        == "So few epochs (2) do not tell where it is going: 55\u00a0% of its own pictures are named right."
+        == "So few epochs (2) do not tell where it is going: 55.0\u00a0% of its own pictures are named right."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,11 +75,12 @@ def find_explain(material: Material) -> dict[str, Any] | None:
 
 
 def _affordable(material: Material, wrong: list[int], drawn: list[int]) -> set[int]:
-    """Return the rows whose maps are made: all where they cost nothing, else some, two mistakes for each drawn picture."""
+    """Return the rows whose maps are made: all where they cost nothing, else some, the drawn pictures and the worst mistakes in turns."""
     if material.bundle.explainer.exact:
         return {*wrong, *drawn}
     most = min(max(len(material.scan.samples) // ONE_IN, OCCLUDED[0]), OCCLUDED[1])
-    return {*wrong[: most - most // 3], *drawn[: most // 3]}
+    turns = itertools.chain.from_iterable(itertools.zip_longest(drawn, wrong))
+    return set(list(dict.fromkeys(row for row in turns if row is not None))[:most])
 
 
 def _explained(material: Material, judged: Scores, rows: Sequence[int], mapped: set[int]) -> list[Explained]:
@@ -113,12 +115,14 @@ def _written(found: Explanation | None) -> dict[str, Any]:
 
 
 def _nearest(material: Material, judged: Scores, found: Sequence[Explained]) -> list[list[dict[str, Any]]]:
-    """Return the nearest training images of each, by the features that the probe was fitted on: they are kept."""
-    if material.settings.from_scratch or not found:
-        return [[] for _ in found]
-    train, extractor = material.train, material.probe.extractor
-    queries = extractor.extract([one.sample for one in found], [judged.sha256[one.row] for one in found])
-    rows, cosines = nearest(queries, blocks_of(material.features(train)), NEAREST)
+    """Return the nearest training images of each, by the features that the probe was fitted on, which are kept; of a network that was
+    trained from scratch, by its own, since those of its beginning are random.
+    """
+    if not found:
+        return []
+    train, fitted = material.train, material.fitted if material.settings.from_scratch else material.probe
+    queries = fitted.extractor.extract([one.sample for one in found], [judged.sha256[one.row] for one in found])
+    rows, cosines = nearest(queries, blocks_of(material.features(train, extractor=fitted.extractor)), NEAREST)
     return [
         [
             {"path": train.samples[row].name, "label": train.samples[row].label, "cosine": round(float(cosine), 4)}

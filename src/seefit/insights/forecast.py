@@ -50,8 +50,6 @@ def find_forecast(material: Material) -> dict[str, Any] | None:
 def _told(material: Material, curve: Curve, labels: NDArray[np.int64], groups: NDArray[np.int64] | None) -> dict[str, Any]:
     present, judged = len(material.train.samples), labels[curve.rows]
     overall = foresee(curve, present, groups=groups, seed=material.settings.seed)
-    line = [[round(size), error.value, error.low, error.high] for size, error in zip(overall.sizes.tolist(), overall.line, strict=True)]
-    points = [[round(size), point.value, point.low, point.high] for size, point in zip(curve.sizes.tolist(), overall.points, strict=True)]
     return {
         "told": _sentence(overall),
         "way": material.settings.way,
@@ -61,8 +59,7 @@ def _told(material: Material, curve: Curve, labels: NDArray[np.int64], groups: N
         "all": len(material.train.samples) + len(material.val.samples),
         "repeats": len(curve.wrong),
         "groups": 0 if groups is None else int(groups.max()) + 1,
-        "points": points,
-        "line": line,
+        **_drawn(curve, overall),
         "present": present,
         "now": overall.now.to_json(),
         "ahead": [
@@ -70,6 +67,15 @@ def _told(material: Material, curve: Curve, labels: NDArray[np.int64], groups: N
             for outlook in overall.ahead
         ],
         "classes": _classes(material, curve, judged, groups),
+    }
+
+
+def _drawn(curve: Curve, found: Forecast) -> dict[str, Any]:
+    """Return what was measured and where it leads: rows of training images, error, low and high end."""
+    points, line = ((curve.sizes, found.points), (found.sizes, found.line))
+    return {
+        name: [[round(size), error.value, error.low, error.high] for size, error in zip(sizes.tolist(), errors, strict=True)]
+        for name, (sizes, errors) in {"points": points, "line": line}.items()
     }
 
 
@@ -89,7 +95,7 @@ def _classes(material: Material, curve: Curve, judged: NDArray[np.int64], groups
             for outlook in one.ahead
         ]
         counts = {"class": label, "trained": trained[label], "judged": int((judged == label).sum())}
-        found.append(counts | {"now": one.now.to_json(), "ahead": ahead})
+        found.append(counts | {"now": one.now.to_json(), "ahead": ahead, **_drawn(curve, one)})
     return sorted(found, key=lambda one: -one["now"]["value"])[:MOST_CLASSES]
 
 

@@ -142,7 +142,8 @@ def decide_section(record: Record, words: Words) -> Section | None:
     ]
     tables = [(words("decide.table"), _lines(words, choice))]
     folded = [(words("decide.others"), _others(words, choice))]
-    command = f"seefit report {command_path(record)} --cost-fp 1 --cost-fn 5"
+    again = f"seefit report {command_path(record)} --cost-fp 1 --cost-fn 5" + ("" if words.lang == "en" else f" --lang {words.lang}")
+    command = "" if choice.held_out is None else again
     return Section("decide", words("decide.title"), lead, [_picture(words, choice)], tables, folded, command=command)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seefit.drawing import blank, colour, place, shown, style, svg
-from seefit.report.axes import WIDTH, Floats
+from seefit.report.axes import WIDTH, Floats, axis_labels, share_axis
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Record
 from seefit.report.words import Words
@@ -16,14 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HARDLY = 0.01  # fewer mistakes than this by four times as many pictures are called hardly any
+MOST_DRAWN = 6  # classes whose curves are drawn
 MOST_ADVICE = 3  # classes that sentences are written about; the table holds all
 
 
 def forecast_section(record: Record, words: Words) -> Section | None:
     """What two and four times as many pictures would do, overall and class by class."""
     found = record.insight("forecast")
-    if found is None:
-        return None
+    if found is None:  # where nothing else was looked at, either, nothing is to be said
+        return Section("forecast", words("forecast.title"), [words("forecast.absent")]) if record.insight("trust") else None
     lead = [words("forecast.lead", repeats=found["repeats"], images=f"{found['images']:,}", engine=shown(found["engine"]))]
     lead.append(words("forecast.groups" if found["groups"] else "forecast.alike", groups=f"{found['groups']:,}"))
     if found.get("sampled"):
@@ -34,7 +37,8 @@ def forecast_section(record: Record, words: Words) -> Section | None:
     if len(found["classes"]) > 1:
         lead += [words("forecast.classes", count=len(found["classes"])), *_class_advice(found, record, words)]
         tables.append((words("forecast.by_class"), _class_table(found, record, words)))
-    return Section("forecast", words("forecast.title"), lead, [_picture(found, words)], tables)
+    pictures = [_picture(found, words), *_class_pictures(found, record, words)]
+    return Section("forecast", words("forecast.title"), lead, pictures, tables)
 
 
 def advice_of_forecast(found: dict[str, Any], words: Words) -> str:
@@ -93,6 +97,22 @@ def _picture(found: dict[str, Any], words: Words) -> Picture:
     header = [words("head.train_images"), words("forecast.wrong"), words("head.low"), words("head.high")]
     alt = words("forecast.alt", count=len(points), first=f"{points[0, 0]:,.0f}", last=f"{points[-1, 0]:,.0f}")
     return Picture("forecast", svg(drawn, "forecast", alt), advice_of_forecast(found, words), Table(header, rows))
+
+
+def _class_pictures(found: dict[str, Any], record: Record, words: Words) -> list[Picture]:
+    """Return the curves of the classes with most mistakes in one picture; none of runs that did not keep them."""
+    drawn = [one for one in found["classes"] if one.get("points")][:MOST_DRAWN]
+    if len(found["classes"]) < 2 or not drawn:
+        return []
+    curves = [
+        (shown(record.classes[one["class"]], 24), np.array(one["points"], np.float64), np.array(one["line"], np.float64)) for one in drawn
+    ]
+    marks = [found["present"], *(outlook["images"] for outlook in found["ahead"])]
+    axes = {"x_label": words("forecast.axis_images"), "y_label": words("forecast.axis_error")}
+    figure = svg(draw_class_forecasts(curves, marks, **axes), "forecast-classes", words("forecast.classes_alt", count=len(drawn)))
+    rows = [[name, *(words.percent(error) for error in points[:, 1])] for name, points, _ in curves]
+    header = [words("head.class"), *(f"{size:,.0f}" for size in curves[0][1][:, 0])]
+    return [Picture("forecast-classes", figure, words("forecast.classes_says", count=len(drawn)), Table(header, rows))]
 
 
 def _ahead_table(found: dict[str, Any], words: Words) -> Table:
@@ -163,10 +183,42 @@ def draw_forecast(
         places = [points[0, 0], *marks] if points[0, 0] * 2 < marks[0] else marks
         axes.set_xticks(places, labels=[f"{x:,.0f}" for x in places])
         axes.minorticks_off()
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}\u00a0%")
-        axes.grid(axis="y")
-        axes.set_axisbelow(True)
-        axes.spines["left"].set_visible(False)
+        share_axis(axes, "y")
+        axes.spines["bottom"].set_visible(True)
         axes.set_xlabel(x_label, size=10.5)
         axes.annotate(y_label, (0, 1), (-40, 12), xycoords="axes fraction", textcoords="offset points", color=colour("muted"), size=10.5)
+    return figure
+
+
+def draw_class_forecasts(
+    curves: Sequence[tuple[str, Floats, Floats]], marks: Sequence[int], *, x_label: str = "training images", y_label: str = "named wrong"
+) -> Figure:
+    """Draw the learning curves of a few classes, 400 points wide.
+
+    Args:
+        curves: The name, (S, 4) points and (L, 4) line of each, as for `draw_forecast`; their intervals are not drawn.
+        marks: Numbers of training images to mark.
+        x_label: Words below the axis.
+        y_label: Words above it.
+    """
+    rows = math.ceil(len(curves) / 2)
+    figure = blank(WIDTH, 220 + 18 * rows)
+    with style():
+        axes = place(figure, left=50, bottom=44, right=20, top=40 + 18 * rows)
+        axes.set_xscale("log")
+        for number, (name, points, line) in enumerate(curves, 1):
+            ahead, tint = line[:, 0] >= points[-1, 0], colour(f"class-{number}")
+            axes.plot(line[~ahead, 0], line[~ahead, 1], color=tint, linewidth=1.8, label=name)
+            axes.plot(line[ahead, 0], line[ahead, 1], "--", color=tint, linewidth=1.8)
+            axes.plot(points[:, 0], points[:, 1], "o", color=tint, markersize=4.5)
+        for mark in marks:
+            axes.axvline(mark, color=colour("muted"), linewidth=1, linestyle=":")
+        axes.set_ylim(0, min(1.0, 1.12 * max(float(np.nanmax(points[:, 1])) for _, points, _ in curves)) or 1.0)
+        axes.set_xticks(list(marks), labels=[f"{mark:,.0f}" for mark in marks])
+        axes.minorticks_off()
+        share_axis(axes, "y")
+        axes.spines["bottom"].set_visible(True)
+        axis_labels(axes, x_label, y_label)
+        above = 1 + 26 / axes.get_window_extent().height
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, above), ncols=2, frameon=False, borderaxespad=0, handlelength=1.8)
     return figure

@@ -103,7 +103,7 @@ def classes_section(record: Record, words: Words) -> Section | None:
     if not ordered:
         return None
     trained = record.counts("train")
-    header = [words(f"head.{key}") for key in ("class", "recall", "precision", "f1", "judged_images", "train_images")]
+    header = [words(f"head.{key}") for key in ("class", "recall", "precision", "f1", "auc", "judged_images", "train_images")]
     table, rest = (
         Table(header, [_class_row(record, words, name, trained.get(name, 0)) for name in part])
         for part in (ordered[:MOST_CLASSES], ordered[MOST_CLASSES:MOST_ROWS])
@@ -212,6 +212,9 @@ def _class_row(record: Record, words: Words, name: str, trained: int) -> list[st
     for score in ("recall", "precision", "f1"):
         figure = record.per_class(name, score)
         cells.append(f"{words.percent(figure.value, 0)} ({words.interval_short(figure)})" if figure else "–")
+    auc = record.per_class(name, "auc")
+    ends = "" if auc is None or auc.low is None else f" ({auc.low:.2f}–{auc.high:.2f})"
+    cells.append("–" if auc is None else f"{auc.value:.3f}{ends}")
     judged = int(record.metrics["per_class"][name].get("n", 0))
     return [shown(name, 48), *cells, f"{judged:,}", f"{trained:,}"]
 

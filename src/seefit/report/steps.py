@@ -112,7 +112,7 @@ def found_sentence(words: Words, diagnosis: dict[str, Any], losses: list[float])
     kind, held_out = diagnosis["kind"], as_figure(diagnosis["held_out"])
     return words(
         f"diagnosis.{kind}_alone" if kind == "too_few" and held_out is None else f"diagnosis.{kind}",
-        train=words.percent(diagnosis["train"] or 0.0, 0),
+        train=words.percent(diagnosis["train"] or 0.0),
         held_out=words.value("accuracy", held_out),
         epochs=len(losses),
         trend=trend_text(diagnosis["trends"]["val_accuracy"], words),
@@ -151,7 +151,7 @@ def _try(record: Record, words: Words, diagnosis: dict[str, Any], step: dict[str
     way, why = step["way"], step["why"]
     curve = "accuracy" if why in {"level", "flat"} else "val_accuracy"
     values = {
-        "train": words.percent(diagnosis["train"] or 0.0, 0),
+        "train": words.percent(diagnosis["train"] or 0.0),
         "gap": words.signed(diagnosis["gap"] or 0.0),
         "images": f"{sum(record.counts('train').values()):,}",
         "enough": diagnosis["epochs"],

@@ -133,7 +133,8 @@ def _forecast(record: Record, words: Words) -> list[Step]:
     found = record.insight("forecast")
     if found is None or not any(outlook["sure"] for outlook in found["ahead"]):
         return []
-    return [Step(words("step.forecast", advice=advice_of_forecast(found, words)))]
+    advice = advice_of_forecast(found, words)
+    return [Step(words("step.forecast" if found["way"] == "probe" else "step.forecast_frozen", advice=advice))]
 
 
 def _title(record: Record, words: Words, grade: str) -> str:
