@@ -70,6 +70,15 @@ def test_groups_are_told(found: dict[str, Any]) -> None:
     assert "groups" not in build_comparison(found, EN)
 
 
+def test_curves_of_several_classes_are_said_to_be_their_mean(found: dict[str, Any]) -> None:
+    other = copy.deepcopy(found)
+    other["curves"]["class"] = None
+    for lang in ("en", "zh"):
+        words = Words(lang)
+        assert words("benefit.lead_mean") in build_comparison(other, words)
+        assert words("benefit.lead_mean") not in build_comparison(found, words)
+
+
 def test_what_is_not_known_is_a_dash(found: dict[str, Any]) -> None:
     other = copy.deepcopy(found)
     other["curves"] = None

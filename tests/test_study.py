@@ -208,6 +208,8 @@ def test_amount_of_data(warm: Path, tmp_path: Path, no_page: None) -> None:
     found = begin(warm, tmp_path / "amount", "amount=1,0.5").found
     whole, half = found["arms"]
     assert half["learnt"] == pytest.approx(whole["learnt"] / 2, abs=1)
+    assert {arm["rank"] for arm in found["arms"]} == {1, 2}
+    assert page.ranked(found["arms"])[0]["rank"] == 1
     less = "It held its own with less data; the model that ships learns from all there is."
     assert less not in page.tell_winner({**found, "winner": found["winner"] | {"arm": "1"}}, EN)
     assert less in page.tell_winner({**found, "winner": found["winner"] | {"arm": "0.5"}}, EN)

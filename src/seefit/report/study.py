@@ -79,7 +79,7 @@ def tell_winner(found: dict[str, Any], words: Words) -> str:
     """
     winner = found["winner"]
     why = words("study.won" if winner["shown"] else "study.stays", arm=shown(winner["arm"], 60))
-    less = found["vary"]["name"] == "amount" and float(winner["arm"]) < 1
+    less = found["vary"]["name"] == "amount" and float(winner["arm"]) < max(map(float, found["vary"]["values"]))
     return words.sentences(why, *([words("study.all_there_is")] if less else []), _scored(winner, words))
 
 

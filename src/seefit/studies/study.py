@@ -251,6 +251,7 @@ def _found(arms: list[Arm], question: Question, task: Task, gathered: Gathered, 
     sums = [sum_up(own) for own in rows]
     against = hold_against(rows[0], rows[1:])
     means = [one["figures"][HEADLINE]["mean"] or 0.0 for one in sums]
+    ranks = {number: rank for rank, number in enumerate(np.argsort([-mean for mean in means], kind="stable").tolist(), 1)}
     number = choose_winner(means, [one["verdict"] for one in against])
     vary = parse_vary(question.vary)
     return {
@@ -266,6 +267,7 @@ def _found(arms: list[Arm], question: Question, task: Task, gathered: Gathered, 
         "arms": [
             {
                 "name": arm.name,
+                "rank": ranks[i],
                 **one,
                 "against": None if i == 0 else against[i - 1],
                 "scores": [getattr(row, HEADLINE) for row in own],
