@@ -36,8 +36,8 @@ def sample(place: str, within: str) -> tuple[str, str]:
         plain = "1,234" if place in NUMBERS else "<猫>"
         return plain, plain
     key, text = next(iter(sentences(place).items()))
-    values = {name: sample(name, place)[0] for name in places(text)}
-    return EN(key, **values), ZH(key, **values)
+    values = {name: sample(name, place) for name in places(text)}
+    return EN(key, **{name: value[0] for name, value in values.items()}), ZH(key, **{name: value[1] for name, value in values.items()})
 
 
 def literal(node: ast.AST) -> list[str] | None:
