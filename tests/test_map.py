@@ -260,6 +260,10 @@ def test_a_trained_network_is_compared_with_what_it_was(record: Record) -> None:
     assert "The pictures come in 45 groups." in lead
     assert "changed by +10.0 points (+4.0 to +16.0)" in lead
     assert "70 of 100 versions still are most like" in section.pictures[3].says
+    chinese = map_section(more, Words("zh"))
+    assert chinese is not None
+    assert chinese.pictures[3].table is not None
+    assert chinese.pictures[3].table.rows[0] == ["作了哪些变化", "旋转 90° 的整数倍"]
     unsure = map_section(change(more, change={"value": 0.1, "low": -0.04, "high": 0.16}), EN)
     assert unsure is not None
     assert any(line.startswith("These pictures do not show that training") for line in unsure.lead)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from english import english
 from made_insights import add_insights
-from made_run import make_run
+from made_run import make_run, write_rows
 from seefit.errors import ResourceError, RunError, UsageError
+from seefit.fitting import UNCALIBRATED
 from seefit.report.report import build_report
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -125,6 +127,23 @@ def test_chinese(unjudged: Path) -> None:
     assert "它学习所用的图片" in page.text
     assert "训练" in (unjudged / "figures" / "balance.svg").read_text(encoding="utf-8")
     assert "What to do next" not in page.text
+
+
+def test_no_english_is_left_in_chinese(finished: Path, tmp_path: Path) -> None:
+    """Whatever the run wrote down: its notes, what leaks, why files are skipped."""
+    run = tmp_path / "cells"
+    shutil.copytree(finished, run, ignore=shutil.ignore_patterns("figures", "report.html"))
+    leak = "Equal images stand on several sides of the given split (3 times, --allow-leak): the figures are too good."
+    notes = [leak, UNCALIBRATED, "12 images are over 16 megapixels: averaged down after decoding."]
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    (run / "metrics.json").write_text(json.dumps(metrics | {"notes": notes, "leaks": [leak]}), encoding="utf-8")
+    write_rows(run / "skipped.csv", ["path", "reason", "bytes"], [["a.png", "truncated PNG", 9], ["b.jpg", "HTML page, not an image", 9]])
+    add_insights(run, list(metrics["counts"]["train"]))
+    html = build_report(run, lang="zh").read_text(encoding="utf-8")
+    assert english(html) == []
+    assert "内容相同的图片出现在给定划分的不同部分（3 处，--allow-leak）" in html
+    assert "PNG 文件不完整" in html
+    assert any(leak.startswith(found) for found in english(build_report(run).read_text(encoding="utf-8")))
 
 
 def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seefit.data.scan import Scan, scan
+from english import english
+from seefit.data.scan import Scan, check_usable, scan
 from seefit.data.sources import read_dataset
 from seefit.errors import DataError
 from seefit.report.survey import build_survey, draw_spread
@@ -71,6 +72,31 @@ def test_everything_wrong_is_there(tmp_path: Path) -> None:
         assert words in html
     assert headings(html)[-2:] == ["Copies", "Files that are left out"]
     assert len(found.skips) == 3
+
+
+def test_no_english_is_left_in_chinese(tmp_path: Path) -> None:
+    """Why training cannot start, what to do about it, what is odd and why files are skipped."""
+    root = make(tmp_path / "d", 2, 12)
+    shutil.copy(root / "class 0" / "1.png", root / "class 1" / "conflict.png")
+    (root / "class 1" / "bad.jpg").write_bytes(b"<html>")
+    (root / "empty").mkdir()
+    (root / "empty" / "cut.png").write_bytes((root / "class 0" / "2.png").read_bytes()[:90])
+    dataset = read_dataset(str(root))
+    found = scan(dataset)
+    with pytest.raises(DataError) as caught:
+        check_usable(found, dataset, parts=20)
+    html = build_survey(found, dataset, caught.value, ZH)
+    assert english(html) == []
+    assert len(re.findall("。应为：.*；实际：", html)) == len(caught.value.message.splitlines()) > 3
+    for said in (
+        "有空的类别",
+        "每个类别都有可用的图片",
+        "请修复或删除它们（seefit check 会列出全部）",
+        "是网页，不是图片",
+        "PNG 文件不完整",
+    ):
+        assert said in html
+    assert "Empty classes" in build_survey(found, dataset, caught.value, EN)
 
 
 def test_given_parts_are_shown_and_leaks_are_said(tmp_path: Path) -> None:

@@ -101,6 +101,12 @@ def test_a_leak_comes_first() -> None:
     assert find_steps(run, EN)[0].command == "seefit train 'my pets' --group-by COLUMN"
 
 
+def test_a_leak_is_told_in_chinese_and_one_of_an_older_version_as_it_stands() -> None:
+    known = "Without images that leak or nearly so, balanced accuracy is 83.4% [80.1%, 86.0%] on 1,204 images."
+    problem = find_problems(record(leaks=[known, "Something older."]), Words("zh"))[0]
+    assert problem.text == "去掉泄漏或近似泄漏的图片后，在 1,204 张图片上平衡准确率为 83.4% [80.1%, 86.0%]。Something older."
+
+
 def test_a_lead_in_wide_intervals_is_a_lead() -> None:
     """Where groups move accuracy and baseline together, the intervals of both overlap and the lead is still certain."""
     run = record(0.82, 0.8, 0.7, half=0.15)

@@ -12,9 +12,11 @@ import pytest
 import seefit.report
 from seefit.errors import UsageError
 from seefit.report.record import Figure
+from seefit.report.wording import KINDS
 from seefit.report.words import LANGUAGES, Words
 
 FOLDER = Path(seefit.report.__file__).parent
+ELSEWHERE = ("serve.", *(f"{kind}." for kind in KINDS))  # checked in test_serve_page.py and test_wording.py
 
 
 def catalogue(lang: str) -> dict[str, str]:
@@ -34,7 +36,7 @@ def test_both_languages_hold_the_same_sentences_with_the_same_places() -> None:
 
 
 def test_every_sentence_is_used_and_every_used_sentence_exists() -> None:
-    """Keys are literal, or literal but for one place: "part.{part}". Those of the served page are checked in test_serve_page.py."""
+    """Keys are literal, or literal but for one place: "part.{part}"."""
     source = "\n".join(path.read_text(encoding="utf-8") for path in [*FOLDER.glob("*.py"), *FOLDER.glob("templates/*.html")])
     literal = set(re.findall(r"""["']((?:[a-z]+\.)[a-z_.]+)["']""", source))
     shaped = {re.sub(r"\{[^}]*\}", "[a-z_0-9]+", key) for key in re.findall(r"""["']([a-z]+\.[a-z_.{}]*\{[a-z.]+\}[a-z_.]*)["']""", source)}
@@ -42,7 +44,7 @@ def test_every_sentence_is_used_and_every_used_sentence_exists() -> None:
     unused = [
         key
         for key in catalogue("en")
-        if not key.startswith("serve.") and key not in literal and not any(re.fullmatch(shape, key) for shape in shaped)
+        if not key.startswith(ELSEWHERE) and key not in literal and not any(re.fullmatch(shape, key) for shape in shaped)
     ]
     assert unused == []
     spoken = set(re.findall(r"""\b(?:words|t)\(\s*["']([a-z_.]+)["']""", source))

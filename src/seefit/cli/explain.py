@@ -27,6 +27,7 @@ from seefit.files import sha256_file, to_json
 from seefit.report.explained import draw_explained
 from seefit.report.record import read_run
 from seefit.report.thumbnails import small_picture
+from seefit.report.words import Words
 from seefit.training.cache import Recipe, kept_features, library_versions
 from seefit.training.features import reference_recipe
 
@@ -52,6 +53,7 @@ def explain(
     *,
     label: str | None,
     out: Path | None,
+    lang: str = "en",
     max_pixels: int = MAX_PIXELS,
     json_output: bool = False,
     console: Console,
@@ -63,14 +65,16 @@ def explain(
         image: The picture's file.
         label: The class to explain; None for the predicted one.
         out: A ``.png`` or ``.svg`` that is not there yet; None draws nothing.
+        lang: Of the drawing, ``en`` or ``zh``.
         max_pixels: A picture with more pixels is refused.
         json_output: Print the numbers as one object on stdout.
         console: Where to say what cannot be shown.
 
     Raises:
         Undecodable: The image cannot be decoded.
-        UsageError: No class of that name, or a file in the way.
+        UsageError: No class or language of that name, or a file in the way.
     """
+    words = Words(lang)
     if out is not None:
         check_free(out, ".png", ".svg")
     bundle = load(run)
@@ -81,7 +85,7 @@ def explain(
     alike = _alike(run, bundle, pixels, sha256_file(image), max_pixels, console)
     if out is not None:
         tiles = [(one.picture, shown(one.label, 18)) for one in alike if one.picture is not None]
-        drawn = draw_explained(picture, found, bundle.manifest["fit"], predictions=ranked[:SHOWN_SCORES], alike=tiles)
+        drawn = draw_explained(picture, found, bundle.manifest["fit"], words, predictions=ranked[:SHOWN_SCORES], alike=tiles)
         save_figure(drawn, out, "explain", f"{_told(found)} {image.name}")
     if json_output:
         print(to_json(_numbers(image, picture, bundle, found, ranked, alike) | {"out": None if out is None else str(out)}))

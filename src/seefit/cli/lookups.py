@@ -21,6 +21,7 @@ def explain(
     out: Annotated[
         Path | None, typer.Option(help="Draw it into this .png or .svg file that is not there yet.", show_default="no picture")
     ] = None,
+    lang: Annotated[str, typer.Option(help="Of the drawing: en or zh.")] = "en",
     max_pixels: o.MaxPixels = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -32,7 +33,7 @@ def explain(
     from seefit.cli.explain import explain as command
 
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-    return command(run, image, label=label, out=out, **limit, json_output=json, console=Console(quiet=quiet))
+    return command(run, image, label=label, out=out, lang=lang, **limit, json_output=json, console=Console(quiet=quiet))
 
 
 @lookups.command()

@@ -14,6 +14,7 @@ from seefit.bundle.graph import Fit
 from seefit.data.gallery import fonts
 from seefit.drawing import blank, colour, place, shown, style
 from seefit.report.overlay import overlay
+from seefit.report.words import Words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,13 @@ SIDE_PX = 640  # larger pictures are made smaller before they are drawn
 
 
 def draw_explained(
-    picture: Pixels, explanation: Explanation, fit: Fit, *, predictions: Sequence[dict[str, Any]], alike: Sequence[tuple[Pixels, str]]
+    picture: Pixels,
+    explanation: Explanation,
+    fit: Fit,
+    words: Words,
+    *,
+    predictions: Sequence[dict[str, Any]],
+    alike: Sequence[tuple[Pixels, str]],
 ) -> Figure:
     """Draw an explanation.
 
@@ -35,6 +42,7 @@ def draw_explained(
         picture: (H, W, 3) uint8, upright.
         explanation: Of the answer to it.
         fit: How the square that the network saw was chosen.
+        words: The language.
         predictions: ``{"label", "score"}`` of the likeliest classes, best first.
         alike: The nearest training images, each (h, w, 3) uint8 with what is written above it.
 
@@ -48,11 +56,12 @@ def draw_explained(
     height = below + (2 * LINE + LITTLE + EDGE if alike else 0.0)
     figure = blank(WIDTH, height)
     with style():
-        for at, (pixels, title) in enumerate(((small, "the picture"), (heat, f"heat map for “{shown(explanation.label, 28)}”"))):
+        heading = words("explained.heat", name=shown(explanation.label, 28))
+        for at, (pixels, title) in enumerate(((small, words("explained.picture")), (heat, heading))):
             _tile(figure, pixels, title, EDGE + at * (TILE + GAP), EDGE + LINE, TILE)
-        _lines(figure, predictions, explanation, said)
+        _lines(figure, predictions, explanation, words, said)
         if alike:
-            _text(figure, "the most similar training images", below, "muted")
+            _text(figure, words("explained.alike"), below, "muted")
         for at, (pixels, title) in enumerate(alike):
             _tile(figure, pixels, title, EDGE + at * (LITTLE + GAP / 2), below + 2 * LINE, LITTLE)
     return figure
@@ -73,17 +82,15 @@ def _tile(figure: Figure, pixels: Pixels, title: str, left: float, top: float, s
     axes.set_axis_off()
 
 
-def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: Explanation, top: float) -> None:
+def _lines(figure: Figure, predictions: Sequence[dict[str, Any]], explanation: Explanation, words: Words, top: float) -> None:
     for at, entry in enumerate(predictions):
         _text(figure, f"{shown(entry['label'], 40)}  {entry['score']:.1%}", top + at * LINE, "ink")
     if explanation.bias is None:
-        key = "orange: hiding the place lowers the score of the class; blue: it raises it"
-        told = "approximate: a grey patch was laid over one place after the other"
+        told = words("explained.hiding"), words("explained.approximate")
     else:
-        places = explanation.logit - explanation.bias
-        key = "orange: speaks for the class; blue: against it; grey: no matter"
-        told = f"exact: places {places:+.2f} and the fixed number {explanation.bias:+.2f} make the score {explanation.logit:+.2f}"
-    for at, text in enumerate((key, told)):
+        numbers = {"places": explanation.logit - explanation.bias, "fixed": explanation.bias, "score": explanation.logit}
+        told = words("explained.speaks"), words("explained.exact", **{name: f"{number:+.2f}" for name, number in numbers.items()})
+    for at, text in enumerate(told):
         _text(figure, text, top + (len(predictions) + at) * LINE, "muted")
 
 

@@ -15,6 +15,7 @@ from seefit.report.map_figures import draw_classes, draw_mistakes, draw_views, s
 from seefit.report.page import Peek, Picture, Section, Spot, Table
 from seefit.report.record import Record, read_split
 from seefit.report.thumbnails import thumbnail
+from seefit.report.wording import reword
 from seefit.report.words import Words
 
 SIDE_PX = 112  # of a picture that a dot opens: a hundred of them stay under 500 kB
@@ -104,7 +105,7 @@ def _views_picture(found: dict[str, Any], record: Record, words: Words) -> Pictu
     images = f"{len(labels) // of_each:,}"
     says = words("map.says_views", images=images, views=views["views"], own=words.of_100(views["own"]))
     rows = [
-        [words("map.row_augmentation"), views["augmentation"]],
+        [words("map.row_augmentation"), shown(reword(words, "view", views["augmentation"]))],
         [words("map.row_own"), words.percent(views["own"])],
         [words("map.row_trust"), f"{views['trustworthiness']:.3f}"],
         [words("map.row_silhouette"), "–" if views["silhouette"] is None else f"{views['silhouette']:.3f}"],

@@ -10,6 +10,7 @@ from seefit.drawing import shown, svg_file
 from seefit.files import resource_error, write_text
 from seefit.report.page import Section, render
 from seefit.report.record import Record, read_run
+from seefit.report.wording import reword
 from seefit.report.words import Words
 
 
@@ -75,6 +76,6 @@ def _render(record: Record, words: Words, sections: list[Section]) -> str:
         run=shown(record.run.resolve().name, 80),
         data=shown(record.data, 120),
         verdict=find_verdict(record, words),
-        notes=[shown(note) for note in dict.fromkeys(record.metrics.get("notes") or []) if note not in told],
+        notes=[shown(reword(words, "note", note)) for note in dict.fromkeys(record.metrics.get("notes") or []) if note not in told],
         sections=sections,
     )

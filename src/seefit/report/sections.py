@@ -23,6 +23,7 @@ from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Figure, Record, public_name
 from seefit.report.sample import heat_section, sample_section
 from seefit.report.trust import reliability_section, trust_section
+from seefit.report.wording import reword
 from seefit.report.words import Words
 
 MOST_CLASSES = 30  # drawn one by one; beyond that a figure shows the worst, a list the rest
@@ -138,7 +139,7 @@ def method_section(record: Record, words: Words) -> Section:
     ]
     versions = [[shown(str(key)), shown(str(value))] for key, value in (metrics.get("versions") or {}).items()]
     pair = [words("head.what"), words("head.value")]
-    skipped = [[shown(row.get("path", ""), 120), shown(row.get("reason", ""), 160)] for row in record.skipped[:50]]
+    skipped = [[shown(row.get("path", ""), 120), shown(reword(words, "skip", row.get("reason", "")), 160)] for row in record.skipped[:50]]
     folded = [
         (words("method.settings"), Table(pair, _settings(record, words), prose=True)),
         (words("method.versions"), Table(pair, versions, prose=True)),

@@ -20,6 +20,7 @@ from seefit.report.page import Card, Picture, Problem, Section, Step, Table, Ver
 from seefit.report.record import public_name
 from seefit.report.sections import balance_picture
 from seefit.report.thumbnails import thumbnail
+from seefit.report.wording import reword
 from seefit.report.words import Words
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def build_survey(
         run=shown(public_name(dataset.source), 80),
         data="",
         verdict=_verdict(found, dataset, stop, words),
-        notes=[shown(note) for note in found.warnings],
+        notes=[shown(reword(words, "note", note)) for note in found.warnings],
         sections=[section for section in sections if section is not None],
         title=words("survey.page"),
         footer=words("survey.footer"),
@@ -68,7 +69,7 @@ def build_survey(
 
 def _verdict(found: Scan, dataset: Dataset, stop: SeefitError | None, words: Words) -> Verdict:
     values = {"images": f"{len(found.samples):,}", "classes": f"{len(dataset.classes):,}"}
-    problems = [*_stops(stop, dataset), *_findings(found, words)]
+    problems = [*_stops(stop, dataset, words), *_findings(found, words)]
     return Verdict(
         "better" if stop is None else "not",
         words("survey.can" if stop is None else "survey.cannot", **values),
@@ -79,10 +80,11 @@ def _verdict(found: Scan, dataset: Dataset, stop: SeefitError | None, words: Wor
     )
 
 
-def _stops(stop: SeefitError | None, dataset: Dataset) -> list[Problem]:
+def _stops(stop: SeefitError | None, dataset: Dataset, words: Words) -> list[Problem]:
     """Return each reason why training cannot start, in the words of the error; the page may be passed on, so without folders."""
     lines = [] if stop is None else stop.message.replace(dataset.source, public_name(dataset.source)).splitlines()
-    return [Problem("serious", title, text) for title, _, text in (shown(line).partition(": ") for line in lines)]
+    parts = (line.partition(": ") for line in lines)
+    return [Problem("serious", *(shown(reword(words, "fault", part)) for part in (title, text))) for title, _, text in parts]
 
 
 def _findings(found: Scan, words: Words) -> list[Problem]:
@@ -103,7 +105,7 @@ def _steps(found: Scan, dataset: Dataset, stop: SeefitError | None, words: Words
     data = shlex.quote(shown(public_name(dataset.source)))
     if stop is not None:
         return [
-            *(Step(shown(hint.replace("`", ""))) for hint in stop.hint.splitlines()),
+            *(Step(shown(reword(words, "hint", hint).replace("`", ""))) for hint in stop.hint.splitlines()),
             Step(words("survey.again"), f"seefit check {data}"),
         ]
     grouped = dataset.has_groups or not found.near_duplicates
@@ -237,7 +239,7 @@ def _skipped(found: Scan, words: Words) -> Section | None:
     skips = [*found.unreadable, *found.skips]
     if not skips:
         return None
-    rows = [[shown(skip.name, LONGEST), shown(skip.reason, 160), f"{skip.bytes:,}"] for skip in skips[:MOST_ROWS]]
+    rows = [[shown(skip.name, LONGEST), shown(reword(words, "skip", skip.reason), 160), f"{skip.bytes:,}"] for skip in skips[:MOST_ROWS]]
     table = Table([words("head.file"), words("head.reason"), words("head.bytes")], rows, prose=True)
     return Section("skipped", words("survey.skipped_title"), [words("survey.skipped_lead", count=f"{len(skips):,}")], tables=[("", table)])
 

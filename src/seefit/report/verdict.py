@@ -10,6 +10,7 @@ from seefit.report.forecast import advice_of_forecast
 from seefit.report.page import Problem, Step, Tile, Verdict
 from seefit.report.record import Figure, Record
 from seefit.report.steps import command_path, data_argument, training_problems, training_steps
+from seefit.report.wording import reword
 from seefit.report.words import Words
 
 WIDE_INTERVAL = 0.05  # half-width of the headline's interval from which a larger test part is worth it
@@ -78,7 +79,7 @@ def leaks(record: Record) -> list[str]:
 def find_problems(record: Record, words: Words) -> list[Problem]:
     """Return the biggest problems, the gravest first."""
     found = [
-        *([Problem("serious", words("problem.leak"), " ".join(map(shown, leaks(record))))] if leaks(record) else []),
+        *_leaks(record, words),
         *_against_baseline(record, words),
         *_headline_part(record, words),
         *training_problems(record, words),
@@ -222,6 +223,11 @@ def _half_width(record: Record) -> float:
     return balanced.half_width if balanced else 0.0
 
 
+def _leaks(record: Record, words: Words) -> list[Problem]:
+    told = [shown(reword(words, "note", sentence)) for sentence in leaks(record)]
+    return [Problem("serious", words("problem.leak"), words.sentences(*told))] if told else []
+
+
 def _against_baseline(record: Record, words: Words) -> list[Problem]:
     grade = grade_of(record)
     if grade in {"better", "unjudged"}:
@@ -314,7 +320,9 @@ def _skips(record: Record, words: Words) -> list[Problem]:
     if not count:
         return []
     reasons = Counter(row.get("reason") or "?" for row in record.skipped).most_common(1)
-    text = words("problem.skipped.text", reason=shown(reasons[0][0], 160)) if reasons else words("problem.skipped.bare")
+    text = (
+        words("problem.skipped.text", reason=shown(reword(words, "skip", reasons[0][0]), 160)) if reasons else words("problem.skipped.bare")
+    )
     return [Problem("note", words("problem.skipped_one" if count == 1 else "problem.skipped", count=f"{count:,}"), text)]
 
 
