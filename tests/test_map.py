@@ -305,5 +305,5 @@ def test_every_dot_of_the_page_leads_somewhere(record: Record) -> None:
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     targets = set(re.findall(r'href="#([^"]+)"', page))
-    assert {"map-1", "map-2", "map-3", "closed"} <= targets <= set(ids)
+    assert {"map-1", "map-2", "map-3", "map-closed"} <= targets <= set(ids)
     assert "<script" not in page

@@ -49,7 +49,8 @@ def test_a_spot_opens_its_peek_without_a_script() -> None:
     assert 'href="#peek-1" tabindex="-1" style="left:10.00%;top:20.00%"' in page
     assert '<div class="peek" id="peek-1" role="group"' in page
     assert '<p class="said wrong">' in page
-    assert page.count('<a href="#closed">close</a>') == 2
+    assert page.count('<a href="#key-closed">close</a>') == 2
+    assert page.count('id="key-closed"') == 1
     assert '<a href="#peek-1">Open the 2 pictures one by one</a>' in page, "for those who use a keyboard"
 
 
