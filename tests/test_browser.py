@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from conftest import copy_photos, seefit
+from command import seefit
+from conftest import copy_photos
 from made_insights import add_insights
 from made_rivals import make_rival
 from made_run import make_run

@@ -20,7 +20,7 @@ def evil_page(lang: str = "en") -> str:
     card = Card("data:image/webp;base64,AA", "", EVIL, EVIL, EVIL, [EVIL])
     peeks = [Peek(f"peek-{i}", address, EVIL, EVIL, [EVIL], i == 1, "peek-2", "peek-1") for i, address in enumerate(["", card.address], 1)]
     cards = [card, Card("", EVIL, EVIL, EVIL, EVIL, [EVIL])]
-    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], cards, EVIL, peeks)
+    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], cards, EVIL, peeks, [(EVIL, [cards])])
     tile = Tile(EVIL, EVIL, EVIL, EVIL, 15, (10, 20), 5)
     verdict = Verdict("not", EVIL, [EVIL], [tile], [Problem("serious", EVIL, EVIL)], [Step(EVIL, EVIL)])
     return render(Words(lang), run=EVIL, data=EVIL, verdict=verdict, notes=[EVIL], sections=[section])
