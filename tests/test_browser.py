@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from command import seefit
+from conftest import copy_photos
 from made_insights import add_insights
 from made_rivals import make_rival
 from made_run import make_run
@@ -31,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=f"no
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[Path]], trained: Path, tiny_bundle: Path) -> dict[str, Path]:
     """Return pages in each language: of runs made by hand, of two classes and of twelve with long names, of one that was trained, and of
-    several side by side.
+    several side by side, and of data with all that is wrong with data.
     """
     home = tmp_path_factory.mktemp("pages")
     root = elpv_cells["functional"][0].parents[1]
@@ -54,7 +56,23 @@ def pages(tmp_path_factory: pytest.TempPathFactory, elpv_cells: dict[str, list[P
         for lang in ("en", "zh"):
             found[f"rivals-{lang}"] = home / f"rivals-{lang}.html"
             found[f"rivals-{lang}"].write_text(build_comparison(compared, Words(lang)), encoding="utf-8")
+        data = _spoilt_data(elpv_cells, home / "data")
+        for lang in ("en", "zh"):
+            found[f"check-{lang}"] = home / f"check-{lang}.html"
+            assert seefit("check", data, "--html", found[f"check-{lang}"], "--lang", lang).code == 3, "too many files cannot be used"
     return found
+
+
+def _spoilt_data(cells: dict[str, list[Path]], root: Path) -> Path:
+    """Write photographs under long names, with copies, a copy under another label, and files that are no pictures."""
+    classes = [f"a_class_with_a_rather_long_name_{name}" for name in cells]
+    copy_photos(dict(zip(classes, cells.values(), strict=True)), root, 12)
+    first, second, *_ = sorted((root / classes[0]).iterdir())
+    shutil.copy(first, first.with_stem("a_copy_of_this_photograph_under_a_rather_long_name"))
+    shutil.copy(second, root / classes[1] / "the_same_photograph_under_another_label.png")
+    for number in range(3):
+        (root / classes[0] / f"a_page_that_was_saved_as_a_picture_{number}.jpg").write_bytes(b"<html>")
+    return root
 
 
 def opened(browser: Any, page: Path, width: int = 1400, **context: Any) -> tuple[Any, list[str], list[str]]:
@@ -69,7 +87,9 @@ def opened(browser: Any, page: Path, width: int = 1400, **context: Any) -> tuple
     return view, said, asked
 
 
-@pytest.mark.parametrize("name", ["two-en", "two-zh", "twelve-en", "twelve-zh", "trained-en", "trained-zh", "rivals-en", "rivals-zh"])
+@pytest.mark.parametrize(
+    "name", ["two-en", "two-zh", "twelve-en", "twelve-zh", "trained-en", "trained-zh", "rivals-en", "rivals-zh", "check-en", "check-zh"]
+)
 @pytest.mark.parametrize("width", [360, 1400])
 def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     view, said, asked = opened(browser, pages[name], width)
@@ -84,7 +104,7 @@ def test_nothing_is_fetched_said_or_wider_than_the_screen(browser: Any, pages: d
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["two-en", "twelve-zh", "trained-en", "rivals-en"])
+@pytest.mark.parametrize("name", ["two-en", "twelve-zh", "trained-en", "rivals-en", "check-en"])
 def test_nothing_keeps_a_reader_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     view, _, _ = opened(browser, pages[name], color_scheme=scheme)
@@ -109,6 +129,26 @@ def test_the_keyboard_reaches_everything(browser: Any, pages: dict[str, Path]) -
             assert view.evaluate("document.activeElement.parentElement.open") is True
         reached.add(view.evaluate("document.activeElement.tagName"))
     assert reached >= {"A", "SUMMARY", "DIV"}, "links, folded tables, and tables that scroll"
+    view.context.close()
+
+
+def test_a_picture_of_the_map_is_opened_and_closed_by_keyboard(browser: Any, pages: dict[str, Path]) -> None:
+    view, _, _ = opened(browser, pages["trained-en"])
+    link, peek = view.locator("#map .matter > p > a"), view.locator("#map-1")
+    link.focus()
+    before = view.evaluate("scrollY")
+    assert before > 0
+    view.keyboard.press("Enter")
+    assert peek.is_visible()
+    for word in ("previous", "next", "close"):
+        view.keyboard.press("Tab")
+        assert view.evaluate("document.activeElement.textContent") == word
+    view.keyboard.press("Enter")
+    assert not peek.is_visible()
+    assert view.evaluate("scrollY") == before, "the reader stays where the map is"
+    view.keyboard.press("Tab")
+    assert link.evaluate("found => found === document.activeElement"), "the next step starts from the map, not from the top of the page"
+    assert view.evaluate("scrollY") == before
     view.context.close()
 
 

@@ -232,6 +232,13 @@ def test_the_chapter_tells_what_was_found_and_what_to_do(record: Any) -> None:
         "Pairs that are suspiciously alike",
         "Pictures unlike their class",
     ]
+    assert [(caption, [[card.title for card in pair] for pair in pairs]) for caption, pairs in section.pairs] == [
+        ("Files with the same bytes: the first 1 of 2", [["a.png", "b.png"]]),
+        ("Pairs that are suspiciously alike", [["a.png", "a.png"]]),
+    ]
+    one, judged = section.pairs[0][1][0]
+    assert (one.actual, one.lines, one.missing) == ("labelled cat", ["Training"], "picture no longer there")
+    assert (judged.actual, judged.lines) == ("", ["Test"]), "labels of judged pictures are not looked at"
     assert section.folded[1][1].rows == [["a.png (Training, “cat”)\nb.png (Test)"]]
 
 

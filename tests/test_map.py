@@ -19,6 +19,7 @@ from seefit.insights import map as insight
 from seefit.insights.map import find_map
 from seefit.insights.material import Material
 from seefit.report.map import map_section
+from seefit.report.map_figures import spot
 from seefit.report.record import Record, read_run
 from seefit.report.words import Words
 
@@ -98,6 +99,7 @@ def test_of_a_trained_network_only_judged_images_are_shown(seen: Any) -> None:
     assert found["change"]["low"] <= found["change"]["value"] <= found["change"]["high"]
     assert abs(found["change"]["value"]) < 0.1, "the same network by two engines"
     assert len(found["views"]["labels"]) == 4 * 30
+    assert [found["labels"][point] for point in found["views"]["points"]] == found["views"]["labels"][::4]
     assert 0 <= found["views"]["own"] <= 1
     assert "mirrored" in found["views"]["augmentation"]
     assert "frozen features" in found["told"]
@@ -209,8 +211,8 @@ def test_the_section_draws_classes_and_mistakes_and_opens_pictures(record: Recor
     assert "0.97, where 1 would mean" in section.lead[2]
     assert "(PCA) reaches 0.84" in section.lead[2]
     assert classes.spots == mistakes.spots
-    assert [spot.key for spot in classes.spots] == [peek.key for peek in section.peeks] == ["map-1", "map-2", "map-3"]
-    assert all(0 < spot.left < 100 and 0 < spot.top < 100 for spot in classes.spots)
+    assert [dot.key for dot in classes.spots] == [peek.key for peek in section.peeks] == ["map-1", "map-2", "map-3"]
+    assert all(0 < dot.left < 100 and 0 < dot.top < 100 for dot in classes.spots)
     assert [(peek.before, peek.after) for peek in section.peeks] == [("map-3", "map-2"), ("map-1", "map-3"), ("map-2", "map-1")]
     assert [peek.wrong for peek in section.peeks] == [True, True, False]
     assert section.peeks[0].address.startswith("data:image/webp;base64,")
@@ -237,10 +239,11 @@ def test_thousands_of_dots_are_few_elements(record: Record) -> None:
 
 def test_a_trained_network_is_compared_with_what_it_was(record: Record) -> None:
     found = json.loads((record.run / "insights" / "map.json").read_text())
-    maps = [found["maps"][0], found["maps"][0] | {"space": "trained", "same": 0.9}]
+    maps = [found["maps"][0], found["maps"][0] | {"space": "trained", "same": 0.9, "x": found["maps"][0]["y"], "y": found["maps"][0]["x"]}]
     views = found["maps"][0] | {
         "labels": [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0],
         "views": 3,
+        "points": [0, 7, 4],
         "own": 0.7,
         "augmentation": "turned by quarters",
     }
@@ -254,7 +257,13 @@ def test_a_trained_network_is_compared_with_what_it_was(record: Record) -> None:
     section = map_section(more, EN)
     assert section is not None
     assert [picture.name for picture in section.pictures] == ["map-frozen", "map-trained", "map-mistakes", "map-views"]
-    assert not section.pictures[0].spots, "pictures open from the map of the network that was judged"
+    frozen, trained, mistakes, changed = (picture.spots for picture in section.pictures)
+    keys = [[dot.key for dot in dots] for dots in (frozen, trained, mistakes, changed)]
+    assert keys == [["map-1", "map-2", "map-3"]] * 3 + [["map-1", "map-2"]], "every dot with a picture opens it, on every map"
+    assert mistakes == trained
+    for i, one, (dot, *_) in ((0, maps[0], frozen), (0, maps[1], trained), (0, views, changed)):
+        assert (dot.left, dot.top) == spot(one["x"][i], one["y"][i])
+    assert (changed[1].left, changed[1].top) == spot(views["x"][8], views["y"][8]), "the third image, after four views of each before it"
     lead = "\n".join(section.lead)
     assert "Only judged pictures are shown" in lead
     assert "The pictures come in 45 groups." in lead
@@ -300,5 +309,5 @@ def test_every_dot_of_the_page_leads_somewhere(record: Record) -> None:
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     targets = set(re.findall(r'href="#([^"]+)"', page))
-    assert {"map-1", "map-2", "map-3", "closed"} <= targets <= set(ids)
+    assert {"map-1", "map-2", "map-3", "map-closed"} <= targets <= set(ids)
     assert "<script" not in page

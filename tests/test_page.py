@@ -20,7 +20,7 @@ def evil_page(lang: str = "en") -> str:
     card = Card("data:image/webp;base64,AA", "", EVIL, EVIL, EVIL, [EVIL])
     peeks = [Peek(f"peek-{i}", address, EVIL, EVIL, [EVIL], i == 1, "peek-2", "peek-1") for i, address in enumerate(["", card.address], 1)]
     cards = [card, Card("", EVIL, EVIL, EVIL, EVIL, [EVIL])]
-    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], cards, EVIL, peeks)
+    section = Section("key", EVIL, [EVIL], [picture], [(EVIL, table)], [(EVIL, table)], cards, EVIL, peeks, [(EVIL, [cards])])
     tile = Tile(EVIL, EVIL, EVIL, EVIL, 15, (10, 20), 5)
     verdict = Verdict("not", EVIL, [EVIL], [tile], [Problem("serious", EVIL, EVIL)], [Step(EVIL, EVIL)])
     return render(Words(lang), run=EVIL, data=EVIL, verdict=verdict, notes=[EVIL], sections=[section])
@@ -49,7 +49,8 @@ def test_a_spot_opens_its_peek_without_a_script() -> None:
     assert 'href="#peek-1" tabindex="-1" style="left:10.00%;top:20.00%"' in page
     assert '<div class="peek" id="peek-1" role="group"' in page
     assert '<p class="said wrong">' in page
-    assert page.count('<a href="#closed">close</a>') == 2
+    assert page.count('<a href="#key-closed">close</a>') == 2
+    assert page.count('id="key-closed"') == 1
     assert '<a href="#peek-1">Open the 2 pictures one by one</a>' in page, "for those who use a keyboard"
 
 

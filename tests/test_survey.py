@@ -71,6 +71,13 @@ def test_everything_wrong_is_there(tmp_path: Path) -> None:
     ):
         assert words in html
     assert headings(html)[-2:] == ["Copies", "Files that are left out"]
+    conflict, copies = re.findall(
+        r'<h3>The same bytes[^<]*</h3>\s*<ul class="cards pairs"><li><ul class="pair">(.*?)</ul>', html, re.DOTALL
+    )
+    assert re.findall(r'alt="([^"]+)"', conflict) == ["class 0/1.png", "class 1/conflict.png"]
+    assert re.findall(r'class="is">([^<]+)<', conflict) == ["class 0", "class 1"], "the same picture under both of its labels"
+    assert re.findall(r'alt="([^"]+)"', copies) == ["class 0/0.png", "class 0/copy.png"]
+    assert (conflict + copies).count('src="data:image/webp;base64,') == 4
     assert len(found.skips) == 3
 
 
@@ -104,8 +111,11 @@ def test_given_parts_are_shown_and_leaks_are_said(tmp_path: Path) -> None:
     for part in ("train", "test"):
         make(root / part, 2, 6, side=24 if part == "train" else 30)
     shutil.copy(root / "train" / "class 0" / "0.png", root / "test" / "class 0" / "leak.png")
+    shutil.copy(root / "train" / "class 0" / "0.png", root / "train" / "class 0" / "zz.png")
     html, _ = page(root)
     assert "The parts are those that the data gives." in html
+    leak = html.partition("<h3>The same bytes on several sides of the split</h3>")[2].partition("</ul>")[0]
+    assert sorted(re.findall(r'class="small">([^<]+)<', leak)) == ["Test", "Training"], "two sides, though one of them has it twice"
     assert "Groups of the same bytes on several sides of the given split: 1; of nearly the same picture: 0." in html
 
 

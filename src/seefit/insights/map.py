@@ -234,7 +234,8 @@ def _views(material: Material, points: _Points) -> dict[str, Any] | None:
     from seefit.training.kept import view_pixels
     from seefit.training.views import make_view
 
-    judged = points.judged[choose_points(points.labels[: len(points.judged)], VIEWED, seed=seed)]
+    chosen = choose_points(points.labels[: len(points.judged)], VIEWED, seed=seed)
+    judged = points.judged[chosen]
     samples, sha256 = _judged_images(material, judged)
     if not _there(samples):
         return None
@@ -250,6 +251,7 @@ def _views(material: Material, points: _Points) -> dict[str, Any] | None:
     return _as_json("trained", found, labels) | {
         "augmentation": augmentation.describe(),
         "views": VIEWS,
+        "points": chosen.tolist(),
         "labels": labels.tolist(),
         "own": own,
     }

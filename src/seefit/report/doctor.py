@@ -12,6 +12,7 @@ from seefit.data.image import MAX_PIXELS
 from seefit.drawing import shown, svg
 from seefit.report.figures import draw_intervals
 from seefit.report.page import Card, Picture, Section, Table
+from seefit.report.pairs import show_pairs
 from seefit.report.record import Record
 from seefit.report.thumbnails import thumbnail
 from seefit.report.words import Words
@@ -36,7 +37,9 @@ def doctor_section(record: Record, words: Words) -> Section | None:
     )
     cards = _error_cards(record, words, errors)
     cards += _odd_cards(record, words, found.get("outliers"), {card.title for card in cards})
-    return Section("doctor", words("doctor.title"), _lead(words, found), folded=[*listed, *_likeness_tables(words, found)], cards=cards)
+    folded = [*listed, *_likeness_tables(words, found)]
+    pairs = _pairs(record, words, found)
+    return Section("doctor", words("doctor.title"), _lead(words, found), folded=folded, cards=cards, pairs=pairs)
 
 
 def slices_section(record: Record, words: Words) -> Section | None:
@@ -119,6 +122,27 @@ def _odd_cards(record: Record, words: Words, outliers: Row | None, shown_before:
             [words(f"part.{row['part']}")],
         )
         for row in rows[:MOST_ODD]
+    ]
+
+
+def _pairs(record: Record, words: Words, found: Row) -> list[tuple[str, list[list[Card]]]]:
+    """Return the pictures of the first copies and look-alikes of each kind, side by side."""
+    copies, alike = found.get("copies") or {}, found.get("lookalikes") or {}
+    kinds = {kind: (copies[kind]["groups"], copies[kind]["rows"]) for kind in ("exact", "near") if kind in copies}
+    if alike:
+        kinds["lookalikes"] = alike["count"], [row["images"] for row in alike["rows"]]
+
+    def card(image: Row) -> Card:
+        label = words("doctor.labelled_only", name=shown(image["label"], 60)) if image.get("label") else ""
+        return _card(record, words, image, "", label, [words(f"part.{image['part']}")])
+
+    def kind_of(image: Row) -> object:
+        return image["part"], image.get("label")
+
+    return [
+        show_pairs(words, words(f"doctor.{name}_list"), groups, count=count, kind=kind_of, card=card)
+        for name, (count, groups) in kinds.items()
+        if groups
     ]
 
 

@@ -27,10 +27,11 @@ def map_section(record: Record, words: Words) -> Section | None:
     if found is None:
         return None
     last = found["maps"][-1]
-    spots = _spots(found, record, words)
-    pictures = [_classes_picture(found, one, record, words, spots if one is last else []) for one in found["maps"]]
+    everywhere = {i: i for i in range(len(found["names"]))}
+    spots = [_spots(found, one, everywhere, record, words) for one in found["maps"]]
+    pictures = [_classes_picture(found, one, record, words, there) for one, there in zip(found["maps"], spots, strict=True)]
     if found["judged"]:
-        pictures.append(_mistakes_picture(found, last, words, spots))
+        pictures.append(_mistakes_picture(found, last, words, spots[-1]))
     if found["views"]:
         pictures.append(_views_picture(found, record, words))
     return Section("map", words("map.title"), _lead(found, words), pictures, peeks=_peeks(found, record, words))
@@ -103,8 +104,9 @@ def _views_picture(found: dict[str, Any], record: Record, words: Words) -> Pictu
     labels, of_each = np.array(views["labels"]), views["views"] + 1
     drawn = draw_views(np.array(views["x"]), np.array(views["y"]), labels, of_each, found["coloured"], record.classes)
     images = f"{len(labels) // of_each:,}"
+    rows = {point: of_each * number for number, point in enumerate(views.get("points", ()))}
     says = words("map.says_views", images=images, views=views["views"], own=words.of_100(views["own"]))
-    rows = [
+    cells = [
         [words("map.row_augmentation"), shown(reword(words, "view", views["augmentation"]))],
         [words("map.row_own"), words.percent(views["own"])],
         [words("map.row_trust"), f"{views['trustworthiness']:.3f}"],
@@ -114,19 +116,21 @@ def _views_picture(found: dict[str, Any], record: Record, words: Words) -> Pictu
         "map-views",
         svg(drawn, "map-views", words("map.alt_views", images=images)),
         says,
-        Table([words("head.what"), words("head.value")], rows),
+        Table([words("head.what"), words("head.value")], cells),
+        spots=_spots(found, views, rows, record, words),
     )
 
 
-def _spots(found: dict[str, Any], record: Record, words: Words) -> list[Spot]:
-    one = found["maps"][-1]
+def _spots(found: dict[str, Any], one: dict[str, Any], rows: dict[int, int], record: Record, words: Words) -> list[Spot]:
+    """Return where the points with a picture lie on one map, given the row of it that each point has."""
     return [
         Spot(
-            *spot(one["x"][i], one["y"][i]),
+            *spot(one["x"][rows[i]], one["y"][rows[i]]),
             f"map-{number}",
             f"{' · '.join(_answers(found, i, record, words))} · {shown(found['names'][i], 90)}",
         )
         for number, i in enumerate(found["pictured"], 1)
+        if i in rows
     ]
 
 

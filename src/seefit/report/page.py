@@ -129,6 +129,7 @@ class Section:
         cards: Predictions with their pictures.
         command: A command that goes with the paragraphs.
         peeks: Pictures that spots of the figures open.
+        pairs: Pictures to compare, two side by side, under what they have in common.
     """
 
     key: str
@@ -140,6 +141,7 @@ class Section:
     cards: Sequence[Card] = ()
     command: str = ""
     peeks: Sequence[Peek] = ()
+    pairs: Sequence[tuple[str, Sequence[Sequence[Card]]]] = ()
 
 
 @dataclass(frozen=True)

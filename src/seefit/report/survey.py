@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seefit.data.dataset import SPLITS, Dataset
+from seefit.data.dataset import SPLITS, Dataset, Sample
 from seefit.data.image import MAX_PIXELS
 from seefit.data.looks import measure_sharpness
 from seefit.data.scan import Scan
@@ -17,6 +17,7 @@ from seefit.drawing import blank, colour, place, shown, style, svg
 from seefit.errors import SeefitError
 from seefit.report.axes import WIDTH, Floats
 from seefit.report.page import Card, Picture, Problem, Section, Step, Table, Verdict, render
+from seefit.report.pairs import show_pairs
 from seefit.report.record import public_name
 from seefit.report.sections import balance_picture
 from seefit.report.thumbnails import thumbnail
@@ -52,7 +53,7 @@ def build_survey(
         _balance(found, dataset, words),
         _pictures(found, dataset, words, max_pixels, seed),
         _looks(found, words, max_pixels),
-        _copies(found, words),
+        _copies(found, dataset, words, max_pixels),
         _skipped(found, words),
     ]
     return render(
@@ -139,14 +140,15 @@ def _pictures(found: Scan, dataset: Dataset, words: Words, max_pixels: int, seed
         classes = [classes[i] for i in sorted(rng.choice(len(classes), MOST_PICTURES, replace=False))]
     each = min(PER_CLASS, max(1, MOST_PICTURES // len(classes)))
     index = [i for name in classes for i in chosen[name][:each]]
-    cards = []
-    for i in index:
-        sample = found.samples[i]
-        address, why = thumbnail(dataset.root, sample.name, found.sha256[i], max_pixels=max_pixels)
-        missing = words(f"missing.{why}") if why else ""
-        cards.append(Card(address, missing, shown(sample.name, LONGEST), shown(sample.label or "", 60), "", []))
+    cards = [_card(found.samples[i], found.sha256[i], dataset, words, max_pixels) for i in index]
     lead = [words("survey.pictures_lead", count=len(cards))]
     return Section("pictures", words("survey.pictures"), lead, cards=cards)
+
+
+def _card(sample: Sample, sha256: str, dataset: Dataset, words: Words, max_pixels: int, lines: Sequence[str] = ()) -> Card:
+    address, why = thumbnail(dataset.root, sample.name, sha256, max_pixels=max_pixels)
+    missing = words(f"missing.{why}") if why else ""
+    return Card(address, missing, shown(sample.name, LONGEST), shown(sample.label or "", 60), "", lines)
 
 
 def _looks(found: Scan, words: Words, max_pixels: int) -> Section | None:
@@ -218,16 +220,28 @@ def draw_spread(values: Floats, *, x_label: str = "value", y_label: str = "image
     return figure
 
 
-def _copies(found: Scan, words: Words) -> Section | None:
+def _copies(found: Scan, dataset: Dataset, words: Words, max_pixels: int) -> Section | None:
     kinds = ("label_conflicts", "leaks", "near_leaks", "duplicates", "near_duplicates")
-    tables = []
+    known = {sample.name: sample for sample in dataset.samples}
+    digests = {sample.name: digest for sample, digest in zip(found.samples, found.sha256, strict=True)}  # not of what is left out
+
+    def card(name: str) -> Card:
+        sample = known[name]
+        lines = [words(f"part.{sample.split}")] if sample.split else []
+        return _card(sample, digests.get(name, ""), dataset, words, max_pixels, lines)
+
+    def kind_of(name: str) -> object:
+        return known[name].label, known[name].split
+
+    tables, pairs = [], []
     for kind in kinds:
         groups: list[list[str]] = getattr(found, kind)
         if groups:
             caption = words("survey.groups", what=words(f"survey.kind.{kind}"), count=f"{len(groups):,}")
             tables.append((caption, Table([words("head.file")], [[_joined(group)] for group in groups[:MOST_ROWS]], prose=True)))
+            pairs.append(show_pairs(words, words(f"survey.kind.{kind}"), groups, count=len(groups), kind=kind_of, card=card))
     lead = [words("survey.copies_lead" if tables else "survey.no_copies")]
-    return Section("copies", words("survey.copies_title"), lead, folded=tables)
+    return Section("copies", words("survey.copies_title"), lead, folded=tables, pairs=pairs)
 
 
 def _joined(group: Sequence[str]) -> str:
