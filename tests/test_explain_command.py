@@ -66,6 +66,12 @@ def test_a_picture_is_drawn(trained: Path, photo: Path, tmp_path: Path, kind: st
     assert again.error()["message"].startswith(f"The picture would take the place of something: {out}.")
 
 
+def test_the_drawing_speaks_chinese(trained: Path, photo: Path, tmp_path: Path) -> None:
+    answer = seefit("explain", trained, photo, "--out", tmp_path / "why.svg", "--lang", "zh")
+    assert answer.code == 0, answer.err
+    assert "最相似的训练图片" in (tmp_path / "why.svg").read_text(encoding="utf-8")
+
+
 def test_what_cannot_be_is_refused(trained: Path, photo: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(photo.read_bytes()[:200])
