@@ -290,6 +290,13 @@ def test_a_run_without_judged_images_has_no_map_of_mistakes(record: Record) -> N
     assert none_wrong.pictures[1].says == "None of the 12 judged pictures was named wrong."
 
 
+def test_dots_of_long_names_say_little(record: Record) -> None:
+    section = map_section(change(record, names=["&" * 240 + str(i) for i in range(12)]), EN)
+    assert section is not None
+    assert {len(dot.title) for picture in section.pictures for dot in picture.spots} == {120}
+    assert section.pictures[0].spots[0].title.startswith("said defective (90\u00a0%) · really functional · &&&")
+
+
 def test_pictures_that_are_gone_are_said_to_be(record: Record) -> None:
     gone = change(record, names=["gone/" + str(i) for i in range(12)])
     section = map_section(gone, EN)

@@ -18,6 +18,7 @@ from seefit.report.thumbnails import thumbnail
 from seefit.report.wording import reword
 from seefit.report.words import Words
 
+LONGEST_TITLE = 120  # letters of what a dot says when pointed at: each of a hundred says it on up to four maps
 SIDE_PX = 112  # of a picture that a dot opens: a hundred of them stay under 500 kB
 
 
@@ -127,7 +128,7 @@ def _spots(found: dict[str, Any], one: dict[str, Any], rows: dict[int, int], rec
         Spot(
             *spot(one["x"][rows[i]], one["y"][rows[i]]),
             f"map-{number}",
-            f"{' · '.join(_answers(found, i, record, words))} · {shown(found['names'][i], 90)}",
+            " · ".join([*_answers(found, i, record, words), shown(found["names"][i], 90)])[:LONGEST_TITLE],
         )
         for number, i in enumerate(found["pictured"], 1)
         if i in rows
