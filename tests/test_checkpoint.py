@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from seefit.errors import ArtefactError, ResourceError, RunError, UsageError
 from seefit.training.checkpoint import (
     checkpoint_names,
+    clear_strays,
     due_names,
     epoch_name,
     is_better,
@@ -382,3 +383,15 @@ def test_which_epoch_is_better() -> None:
     assert is_better("balanced_accuracy", 0.1, None) and not is_better("loss", math.nan, None)
     with pytest.raises(UsageError, match=r"^Unknown validation metric: acuracy\. .* Did you mean 'accuracy'\?"):
         is_better("acuracy", 1.0, None)
+
+
+def test_what_a_kill_after_the_last_save_left_is_cleared_when_the_run_goes_on(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, "last", TENSORS, RECORD)
+    save_checkpoint(tmp_path, "best", TENSORS, RECORD)
+    there = sorted(path.name for path in tmp_path.iterdir())
+    for name in ("last-0123456789abcdef.safetensors", "best-0123456789abcdef.safetensors", ".last.json.12-34.part"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "notes.txt").write_text("mine")
+    clear_strays(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*there, "notes.txt"])
+    clear_strays(tmp_path / "nowhere")

@@ -130,6 +130,19 @@ def checkpoint_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json") if _NAME.fullmatch(path.stem)) if folder.is_dir() else []
 
 
+def clear_strays(folder: Path) -> None:
+    """Remove what a killed save left: tensors that no record names any more, and half-written files of checkpoints that are there.
+
+    Args:
+        folder: As in `save_checkpoint`, whose next call would do it; after the last epoch there is none.
+
+    Raises:
+        ArtefactError: A record is damaged.
+    """
+    for name in checkpoint_names(folder):
+        _remove_stale(folder, name, _read_head(folder, name)[0])
+
+
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
     """Return the state of an optimiser as tensors, under ``<kind>.<name of the parameter>``: ``exp_avg.head.weight``.
 

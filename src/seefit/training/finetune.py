@@ -22,6 +22,7 @@ from seefit.errors import RunError
 from seefit.memory import Memory
 from seefit.training.checkpoint import (
     checkpoint_names,
+    clear_strays,
     due_names,
     is_better,
     load_checkpoint,
@@ -328,6 +329,7 @@ def _save(folder: Path, network: nn.Module, plan: Plan, state: State, *, better:
 def _restore(network: nn.Module, plan: Plan, folder: Path | None) -> State:
     if folder is None or "last" not in checkpoint_names(folder):
         return State()
+    clear_strays(folder)
     tensors, record = load_checkpoint(folder, "last")
     network.load_state_dict(_below("network/", tensors))
     restore_optimiser(plan.optimiser, _below("optimiser/", tensors))
