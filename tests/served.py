@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,6 +72,17 @@ class Running:
         with self.connect() as connection:
             connection.sendall(request)
             return read_reply(connection)
+
+    def takes_nobody_in(self) -> bool:
+        """Return whether connections are refused within five seconds."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                self.connect().close()
+            except OSError:
+                return True
+            time.sleep(0.05)
+        return False
 
     def stop(self) -> tuple[int, str]:
         """Send SIGTERM; return exit code and stderr."""
