@@ -86,7 +86,7 @@ def seeds(target: str) -> list[bytes]:
     share = {"value": 0.9, "low": 0.8, "high": None}
     confidence = {"ece": share, "bins": [{"low": 0.8, "high": 1.0, "images": 9, "confidence": 0.9, "accuracy": share}]}
     confidence |= {"selective": [{"score": 0.8, "coverage": 1.0, "accuracy": share}]}
-    said["trust"] = {"sets": None, "unknown": {"threshold": 1.0, "rate": 0.05}, "confidence": confidence}
+    said["trust"] = {"fitted_on": "val", "images": 9, "sets": None, "unknown": {"threshold": 1.0, "rate": 0.05}, "confidence": confidence}
     text = json.dumps(said | {"hash": manifest_hash(said)}).encode()
     return [text, b"\x01" + text]
 

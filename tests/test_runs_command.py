@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from command import Answer, seefit
-from seefit.lineage import record_parent
+from seefit.lineage import Maker, record_parent
 
 
 @pytest.fixture
@@ -107,9 +107,10 @@ def test_winners_are_listed_where_studies_and_searches_keep_them(folder: Path, m
     monkeypatch.chdir(folder)
     (folder / "runs").mkdir()
     (folder / "good").rename(folder / "runs" / "mine")
-    for kind, maker, name in (("studies", "study", "winner"), ("tunes", "tune", "winner-2")):
+    made: list[tuple[str, Maker, str]] = [("studies", "study", "winner"), ("tunes", "tune", "winner-2")]
+    for kind, maker, name in made:
         shutil.copytree(folder / "runs" / "mine", folder / kind / "cells" / name)
-        record_parent(folder / kind / "cells" / name, maker, folder / kind / "cells")  # type: ignore[arg-type]
+        record_parent(folder / kind / "cells" / name, maker, folder / kind / "cells")
     listed = seefit("runs", "--json").json["runs"]
     assert {run["run"]: [parent["kind"] for parent in run["from"]] for run in listed} == {
         "runs/mine": [],

@@ -91,6 +91,8 @@ def spoil(*keys: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         spoil("unknown", value=[]),
         spoil("unknown", value={"threshold": 0.5, "rate": 0.05}),
         spoil("unknown", value={"threshold": 1.0, "rate": 1}),
+        spoil("fitted_on", value="nowhere"),
+        spoil("images", value="many"),
         spoil("confidence", value="high"),
         spoil("confidence", "ece", "value", value=float("nan")),
         spoil("confidence", "ece", "more", value=1),

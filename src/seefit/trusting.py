@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.bundle.sets import content_draws
-from seefit.bundle.trusted import Trust
+from seefit.bundle.trusted import HELD_OUT, Trust
 from seefit.bundle.unknown import Familiar
 from seefit.console import QUIET, Console
 from seefit.evaluation.calibrate import softmax
@@ -65,7 +65,7 @@ def fit_trust(
     sets = fit_sets(probabilities, labels, content_draws(digests))
     confidence = fit_confidence(probabilities, labels, held.part.units[held.rows], seed=settings.seed)
     familiar = _familiar(fitted, settings, classes, train, held)
-    images = {"val": "validation images", "folds": "training images, each scored without it"}[held.source]
+    images = HELD_OUT[held.source]
     console.say(f"Trust: sets that hold the class of {COVERAGE:.0%}, and “none of these” at {RATE:.0%}, from {len(held.rows):,} {images}")
     return Trust(held.source, len(held.rows), sets, familiar, RATE, confidence)
 

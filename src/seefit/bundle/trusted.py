@@ -12,6 +12,7 @@ from seefit.bundle.confidence import Confidence
 from seefit.bundle.sets import SetRule
 from seefit.bundle.unknown import LIMIT, Familiar
 
+HELD_OUT = {"val": "validation images", "folds": "training images, each scored without it"}  # what `Trust.source` stands for
 METHOD = "energy + relative Mahalanobis + nearest training image"
 
 
@@ -68,9 +69,10 @@ def is_usable(manifest: dict[str, Any]) -> bool:
     """Return whether what a manifest says of trust can be used; its classes were checked before."""
     try:
         rule, unknown = read_sets(manifest), (manifest.get("trust") or {}).get("unknown")
-        confidence = read_confidence(manifest)
+        confidence, told = read_confidence(manifest), manifest.get("trust") or {}
+        known = told.get("fitted_on") in HELD_OUT and type(told.get("images")) is int
         sets = rule is None or (0 < rule.coverage < 1 and 0 <= rule.penalty < 1e9 and rule.free >= 0 and not np.isnan(rule.limits).any())
         refusal = unknown is None or (unknown["threshold"] == LIMIT and 0 < unknown["rate"] < 1)
-        return sets and refusal and (confidence is None or confidence.is_sound())
+        return sets and refusal and (confidence is None or (known and confidence.is_sound()))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return False

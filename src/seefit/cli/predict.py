@@ -10,6 +10,7 @@ from seefit.bundle.bundle import load
 from seefit.bundle.confidence import Confidence, Share
 from seefit.bundle.predict import Prediction, trust_columns, write_predictions
 from seefit.bundle.predict import predict as predict_samples
+from seefit.bundle.trusted import HELD_OUT
 from seefit.bundle.unknown import LIMIT
 from seefit.console import Console, one_line
 from seefit.data.image import MAX_PIXELS
@@ -77,8 +78,7 @@ class _Told:
 
 def _worth(confidence: Confidence, trust: dict[str, Any]) -> str:
     """Say what held-out images told of the scores."""
-    source = {"val": "validation images", "folds": "training images, each scored without it"}.get(trust["fitted_on"], "held-out images")
-    point = confidence.point_for(ANSWERED)
+    source, point = HELD_OUT[trust["fitted_on"]], confidence.point_for(ANSWERED)
     return (
         f"Scores: on {trust['images']:,} {source} they were off by {confidence.ece.value:.1%}{_ends(confidence.ece)} on average (ECE). "
         f"From {point.score:.0%} on, {point.coverage:.0%} would be answered, "

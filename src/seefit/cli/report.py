@@ -8,13 +8,13 @@ from typing import Any
 
 from seefit.console import Console
 from seefit.files import to_json
+from seefit.report.card import PARTS
 from seefit.report.decide import EQUAL, find_choice, read_costs
 from seefit.report.record import Record, read_run
 from seefit.report.report import build_report
 from seefit.report.verdict import find_verdict
 from seefit.report.words import Words
 
-PARTS = ("test", "val", "cross_validation")
 TOLD = ("diagnosis", "curves", "decide", "forecast", "doctor", "trust")  # what the chapters rest on, without places and heat maps
 
 

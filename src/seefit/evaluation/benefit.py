@@ -17,6 +17,7 @@ from seefit.evaluation.decide import make_blocks, resampled
 from seefit.evaluation.facts import number_units
 from seefit.evaluation.intervals import Estimate, Floats, Ints, estimate, percentile_interval
 
+MOST_CLASSES = 100  # that a curve is drawn of
 THRESHOLDS: Floats = np.round(np.arange(0.1, 0.901, 0.01), 2)  # from 9 false alarms for a find to 9 finds for a false alarm
 
 

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from seefit.evaluation.benefit import THRESHOLDS, DecisionCurve, decision_curves
+from seefit.evaluation.benefit import MOST_CLASSES, THRESHOLDS, DecisionCurve, decision_curves
 from seefit.evaluation.decide import choose_thresholds, count_at, make_blocks, positive_class
 from seefit.evaluation.facts import number_units
 from seefit.insights.curves import train_counts
 from seefit.insights.material import Material, Scores
-
-MOST_CLASSES = 100
 
 
 def find_decide(material: Material) -> dict[str, Any] | None:

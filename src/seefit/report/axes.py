@@ -89,6 +89,14 @@ def legend_above(axes: Axes, height: float = 1.0) -> None:
     )
 
 
+def legend_in_two(axes: Axes) -> None:
+    """Put the legend in two columns above the axes and the words above them."""
+    above = 1 + 26 / axes.get_window_extent().height
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, above), ncols=2, frameon=False, borderaxespad=0, handlelength=1.8, columnspacing=1.4
+    )
+
+
 def no_ticks() -> Locator:
     """Return no places: a logarithmic axis would otherwise make dozens of ticks that nobody sees."""
     from matplotlib.ticker import NullLocator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seefit.drawing import blank, colour, place, style
-from seefit.report.axes import WIDTH, Floats, axis_labels, floor_share, no_ticks, share_axis
+from seefit.report.axes import WIDTH, Floats, axis_labels, floor_share, legend_in_two, no_ticks, share_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,8 +116,5 @@ def draw_curves(
         share_axis(axes, "x", "")
         axes.grid(axis="y")
         axis_labels(axes, x_label, y_label)
-        above = 1 + 26 / (axes.get_window_extent().height)
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(-0.02, above), ncols=2, frameon=False, borderaxespad=0, handlelength=1.8, columnspacing=1.4
-        )
+        legend_in_two(axes)
     return figure

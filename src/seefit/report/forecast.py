@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seefit.drawing import blank, colour, place, shown, style, svg
-from seefit.report.axes import WIDTH, Floats, axis_labels, share_axis
+from seefit.report.axes import WIDTH, Floats, axis_labels, legend_in_two, share_axis
 from seefit.report.page import Picture, Section, Table
 from seefit.report.record import Record
 from seefit.report.words import Words
@@ -219,6 +219,5 @@ def draw_class_forecasts(
         share_axis(axes, "y")
         axes.spines["bottom"].set_visible(True)
         axis_labels(axes, x_label, y_label)
-        above = 1 + 26 / axes.get_window_extent().height
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, above), ncols=2, frameon=False, borderaxespad=0, handlelength=1.8)
+        legend_in_two(axes)
     return figure

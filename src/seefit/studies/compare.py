@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seefit.bundle.bundle import load
 from seefit.console import QUIET, Console
-from seefit.evaluation.benefit import THRESHOLDS, decision_curves
+from seefit.evaluation.benefit import MOST_CLASSES, THRESHOLDS, decision_curves
 from seefit.evaluation.decide import positive_class
 from seefit.evaluation.front import pareto_front
 from seefit.evaluation.metrics import judge, resample_figures
@@ -20,7 +20,6 @@ from seefit.evaluation.paired import FIGURES, figure_differences, holm, mcnemar,
 from seefit.studies.entrants import Entrant, describe, read_entrants, size_of, time_bundles
 
 RANKED_BY = "balanced_accuracy"
-MOST_CLASSES = 100  # of decision curves, as in the report of a run
 
 
 def compare_runs(runs: Sequence[Path], *, seed: int = 0, console: Console = QUIET) -> dict[str, Any]:

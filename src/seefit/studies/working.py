@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seefit.console import Console
-from seefit.evaluation.benefit import THRESHOLDS, decision_curves
+from seefit.evaluation.benefit import MOST_CLASSES, THRESHOLDS, decision_curves
 from seefit.evaluation.calibrate import softmax
 from seefit.evaluation.decide import positive_class
 from seefit.evaluation.embedding import choose_points, embed
@@ -31,7 +31,6 @@ from seefit.training.viewed import count_views, viewed_features
 Ints = NDArray[np.intp]
 MAP_POINTS = 1_000
 TURNS = 3
-MOST_CLASSES = 100  # of a decision curve, as in the report of a run
 MB = 1e6
 FLOAT = 1  # of ONNX's types
 Made = TypeVar("Made")
